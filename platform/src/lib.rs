@@ -1,0 +1,3 @@
+//! Board facts and services: device tree, consoles, interrupt controllers, clocks, power domains.
+#![cfg_attr(not(test), no_std)]
+pub mod mmio;
