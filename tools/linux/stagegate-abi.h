@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Stagegate hypercall interface. Generated from the stagegate-abi crate; do not
+ * edit. The calls are described in docs/abi.md.
+ */
+#ifndef STAGEGATE_ABI_H
+#define STAGEGATE_ABI_H
+
+#include <linux/types.h>
+
+/* w0..w3 of CALL_UID, 4eae066c-54d2-44ee-9e8c-16d3cf3819c5, and REVISION */
+#define STAGEGATE_UID_0			0x6c06ae4eU
+#define STAGEGATE_UID_1			0xee44d254U
+#define STAGEGATE_UID_2			0xd3168c9eU
+#define STAGEGATE_UID_3			0xc51938cfU
+#define STAGEGATE_REVISION_MAJOR	1
+#define STAGEGATE_REVISION_MINOR	0
+
+/* Function ids (x0) */
+#define STAGEGATE_CALL_UID		0x8600ff01U
+#define STAGEGATE_REVISION		0x8600ff03U
+#define STAGEGATE_FEATURES		0xc6000100U
+#define STAGEGATE_DEVICE_INFO		0xc6000101U
+#define STAGEGATE_DOMAIN_ALLOC		0xc6000102U
+#define STAGEGATE_DOMAIN_FREE		0xc6000103U
+#define STAGEGATE_ATTACH		0xc6000104U
+#define STAGEGATE_DETACH		0xc6000105U
+#define STAGEGATE_MAP			0xc6000106U
+#define STAGEGATE_UNMAP			0xc6000107U
+#define STAGEGATE_MAP_SG		0xc6000108U
+#define STAGEGATE_SYNC			0xc6000109U
+#define STAGEGATE_BATCH			0xc600010aU
+#define STAGEGATE_POWER_SET		0xc600010bU
+#define STAGEGATE_POWER_GET		0xc600010cU
+#define STAGEGATE_EVENT_GET		0xc600010dU
+#define STAGEGATE_STATS			0xc600010eU
+#define STAGEGATE_UNMAP_SG		0xc600010fU
+
+/* Status (x0) */
+#define STAGEGATE_STATUS_SUCCESS	0
+#define STAGEGATE_STATUS_NOT_SUPPORTED	(-1)
+#define STAGEGATE_STATUS_NOT_REQUIRED	(-2)
+#define STAGEGATE_STATUS_INVALID_PARAMETER	(-3)
+#define STAGEGATE_STATUS_NO_MEMORY	(-4)
+#define STAGEGATE_STATUS_RETRY		(-5)
+#define STAGEGATE_STATUS_DENIED		(-6)
+#define STAGEGATE_STATUS_NOT_FOUND	(-7)
+#define STAGEGATE_STATUS_EXISTS		(-8)
+#define STAGEGATE_STATUS_POWERED_OFF	(-9)
+#define STAGEGATE_STATUS_BUSY		(-10)
+#define STAGEGATE_STATUS_HARDWARE	(-11)
+
+/* Bounds */
+#define STAGEGATE_PAGE_SIZE		4096
+#define STAGEGATE_LEAVES_PER_CALL	512
+#define STAGEGATE_LIST_MAX		256
+#define STAGEGATE_BATCH_MAX		112
+#define STAGEGATE_BATCH_STATUS_OFFSET	3584
+
+/* FEATURES: x1 */
+#define STAGEGATE_FEATURE_MAP		0x1
+#define STAGEGATE_FEATURE_SG		0x2
+#define STAGEGATE_FEATURE_BATCH		0x4
+#define STAGEGATE_FEATURE_POWER		0x8
+#define STAGEGATE_FEATURE_EVENTS	0x10
+#define STAGEGATE_FEATURE_STATS		0x20
+
+/* MAP, MAP_SG, BATCH: protection */
+#define STAGEGATE_PROT_READ		0x1
+#define STAGEGATE_PROT_WRITE		0x2
+#define STAGEGATE_PROT_CACHE		0x4
+#define STAGEGATE_PROT_NOEXEC		0x8
+#define STAGEGATE_PROT_MMIO		0x10
+#define STAGEGATE_PROT_PRIV		0x20
+
+/* DOMAIN_ALLOC: flags */
+#define STAGEGATE_ALLOC_IDENTITY	0x1
+#define STAGEGATE_ALLOC_BLOCKED		0x2
+
+/* UNMAP, UNMAP_SG: flags; BATCH: prot of an unmap */
+#define STAGEGATE_UNMAP_LAZY		0x1
+
+/* DEVICE_INFO: x1 */
+#define STAGEGATE_DEVICE_PRESENT	0x1
+#define STAGEGATE_DEVICE_ATTACHED	0x2
+#define STAGEGATE_DEVICE_COHERENT	0x4
+#define STAGEGATE_DEVICE_POWER_TRACKED	0x8
+#define STAGEGATE_DEVICE_BLOCKED_BY_DEFAULT	0x10
+
+/* BATCH: operations */
+#define STAGEGATE_BATCH_OP_MAP		0x1
+#define STAGEGATE_BATCH_OP_UNMAP	0x2
+#define STAGEGATE_BATCH_OP_SYNC		0x3
+
+/* Power states of an endpoint and of an SMMU */
+#define STAGEGATE_POWER_OFF		0x0
+#define STAGEGATE_POWER_ON		0x1
+#define STAGEGATE_SMMU_OFF		0x0
+#define STAGEGATE_SMMU_ON		0x1
+#define STAGEGATE_SMMU_OFF_PENDING	0x2
+
+/* STATS: pages */
+#define STAGEGATE_STATS_ENDPOINT	0x0
+#define STAGEGATE_STATS_SMMU_TIME	0x1
+#define STAGEGATE_STATS_SMMU_SWITCHES	0x2
+#define STAGEGATE_STATS_SMMU_WORK	0x3
+
+/* EVENT_GET: x1 has the reason in bits 7:0 and flags from bit 8 on */
+#define STAGEGATE_EVENT_UNKNOWN		0x0
+#define STAGEGATE_EVENT_DOMAIN		0x1
+#define STAGEGATE_EVENT_MAPPING		0x2
+#define STAGEGATE_EVENT_FLAG_READ	0x1
+#define STAGEGATE_EVENT_FLAG_WRITE	0x2
+#define STAGEGATE_EVENT_FLAG_EXEC	0x4
+#define STAGEGATE_EVENT_FLAG_ADDRESS	0x100
+#define STAGEGATE_EVENT_FLAG_OVERFLOW	0x200
+
+/* One piece of MAP_SG (address is an IPA) or UNMAP_SG (address is an IOVA) */
+struct stagegate_list_entry {
+	__le64 address;
+	__le64 size;
+};
+
+/* One operation of BATCH; an array of __le32 statuses follows at the offset */
+struct stagegate_batch_entry {
+	__le16 op;
+	__le16 prot;
+	__le32 domain;
+	__le64 iova;
+	__le64 ipa;
+	__le64 size;
+};
+
+#endif /* STAGEGATE_ABI_H */
