@@ -48,7 +48,7 @@ pub enum Function {
 }
 
 /// Every function with its name in C.
-pub(crate) const FUNCTIONS: [(Function, &str); 18] = [
+pub const FUNCTIONS: [(Function, &str); 18] = [
     (Function::CallUid, "CALL_UID"),
     (Function::Revision, "REVISION"),
     (Function::Features, "FEATURES"),

@@ -52,7 +52,8 @@ impl Header {
 
     fn line(&mut self, name: &str, value: &str) {
         let name = format!("STAGEGATE_{name}");
-        let tabs = "\t".repeat(5usize.saturating_sub((name.len() + 8) / 8).max(1));
+        let columns = (name.len() / 8).saturating_add(1);
+        let tabs = "\t".repeat(5usize.saturating_sub(columns).max(1));
         let _ = writeln!(self.0, "#define {name}{tabs}{value}");
     }
 

@@ -31,7 +31,7 @@ mod uid;
 
 pub use event::{Event, EventFlags, EventReason};
 pub use features::{FeatureFlags, Features, function_bit};
-pub use function::{Function, SVE_HINT};
+pub use function::{FUNCTIONS, Function, SVE_HINT};
 pub use layout::{
     BATCH_MAX, BATCH_STATUS_OFFSET, BatchEntry, BatchOp, LEAVES_PER_CALL, LIST_MAX, ListEntry,
     PAGE_SIZE, UNMAP_LAZY_PROT,
@@ -39,5 +39,5 @@ pub use layout::{
 pub use prot::Prot;
 pub use reply::Reply;
 pub use request::{AllocFlags, DeviceFlags, PowerState, Request, SmmuPower, StatsPage, UnmapFlags};
-pub use status::Status;
+pub use status::{CODES, Status};
 pub use uid::{REVISION_MAJOR, REVISION_MINOR, UID, UUID_TEXT};

@@ -33,7 +33,7 @@ pub enum Status {
 }
 
 /// Every code with its number and its name in C, in descending order of number.
-pub(crate) const CODES: [(Status, i64, &str); 12] = [
+pub const CODES: [(Status, i64, &str); 12] = [
     (Status::Success, 0, "SUCCESS"),
     (Status::NotSupported, -1, "NOT_SUPPORTED"),
     (Status::NotRequired, -2, "NOT_REQUIRED"),
