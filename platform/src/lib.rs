@@ -1,4 +1,11 @@
 //! Board facts and services: device tree, consoles, interrupt controllers, clocks, power domains.
 #![cfg_attr(not(test), no_std)]
-pub mod console;
+extern crate alloc;
+
+pub mod early;
+pub mod fdt;
 pub mod mmio;
+pub mod region;
+pub mod report;
+pub mod tree;
+pub mod uart;
