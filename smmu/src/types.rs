@@ -1,0 +1,51 @@
+//! Small types shared by every SMMU architecture.
+
+use pgtable::{Ipa, Pa};
+
+/// A StreamID: what the bus says about who issued a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u32);
+
+/// A virtual machine identifier as the SMMU tags its translations with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vmid(pub u16);
+
+/// What the hardware driver calls a domain: a VMID on SMMUv3, a context bank
+/// and its VMID on SMMUv2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContextId(pub u16);
+
+/// A range of input addresses whose translations must be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpaRange {
+    /// First byte; aligned to the granule.
+    pub ipa: Ipa,
+    /// Bytes; a multiple of the granule, not zero.
+    pub size: u64,
+    /// Size of the leaves that were there (log2 bytes): the granule, or a
+    /// block's size when every leaf in the range was such a block. Lets the
+    /// driver step by blocks. The granule is always right.
+    pub leaf_shift: u8,
+    /// True when no table descriptor was removed or replaced, so that the
+    /// walker's cached intermediate steps may stay.
+    pub leaf_only: bool,
+}
+
+/// How a stage-2 table is to be walked: the fields of VTCR_EL2 that an SMMU
+/// needs, in plain units (DDI 0487, D19.2.166; IHI 0070, 5.2 STE.S2*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage2 {
+    /// Root table (S2TTB).
+    pub root: Pa,
+    /// Input address bits, 32..=48 (T0SZ = 64 - this).
+    pub ipa_bits: u8,
+    /// Output address bits, 32..=52 (PS).
+    pub pa_bits: u8,
+    /// log2 of the granule: 12, 14 or 16.
+    pub granule_shift: u8,
+    /// Level of the root table, 0..=2 (SL0).
+    pub start_level: u8,
+    /// Walks are inner shareable, write back (true), or non-cacheable
+    /// (false). Must match the maintenance that the tables receive.
+    pub coherent: bool,
+}
