@@ -1,0 +1,102 @@
+//! Where tools, downloads and results are. Every place can be moved by an
+//! environment variable, so that people may bring their own.
+
+use crate::{Result, context};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// The checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+fn from_env(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable)
+        .filter(|v| !v.is_empty())
+        .map(PathBuf::from)
+}
+
+/// Downloads (`STAGEGATE_CACHE`, default `.cache`).
+pub fn cache() -> PathBuf {
+    from_env("STAGEGATE_CACHE").unwrap_or_else(|| root().join(".cache"))
+}
+
+/// Build results and reports (`CARGO_TARGET_DIR`, default `target`).
+pub fn target() -> PathBuf {
+    from_env("CARGO_TARGET_DIR").unwrap_or_else(|| root().join("target"))
+}
+
+/// The hypervisor's ELF file (`STAGEGATE_HV`).
+pub fn hypervisor() -> Result<PathBuf> {
+    let path = from_env("STAGEGATE_HV").unwrap_or_else(|| {
+        target().join("aarch64-unknown-none-softfloat/release/stagegate-hv")
+    });
+    existing(path, "build it: cargo build --release -p hypervisor --target aarch64-unknown-none-softfloat")
+}
+
+/// QEMU for AArch64 (`QEMU`).
+pub fn qemu() -> PathBuf {
+    from_env("QEMU").unwrap_or_else(|| PathBuf::from("qemu-system-aarch64"))
+}
+
+/// A directory below [`target`] for one run's files, created empty.
+pub fn fresh_dir(name: &str) -> Result<PathBuf> {
+    let dir = target().join(name);
+    if dir.exists() {
+        fs::remove_dir_all(&dir).map_err(context(dir.display()))?;
+    }
+    fs::create_dir_all(&dir).map_err(context(dir.display()))?;
+    Ok(dir)
+}
+
+/// A file that must be there already; `remedy` says how to get it.
+pub fn existing(path: PathBuf, remedy: &str) -> Result<PathBuf> {
+    match path.exists() {
+        true => Ok(path),
+        false => Err(format!("{} is missing; {remedy}", path.display())),
+    }
+}
+
+/// A guest kernel.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// `uname -r`, or the file name of a kernel that was passed in.
+    pub version: String,
+    /// The raw arm64 Image.
+    pub image: PathBuf,
+    /// Its modules, if it came from a package.
+    pub modules: Option<PathBuf>,
+}
+
+/// The stock kernel of a series such as `6.12`; `KERNEL=FILE` replaces 6.12.
+pub fn kernel(series: &str) -> Result<Kernel> {
+    if let (Some(image), "6.12") = (from_env("KERNEL"), series) {
+        return Ok(Kernel {
+            version: image.display().to_string(),
+            image: existing(image, "correct KERNEL=")?,
+            modules: None,
+        });
+    }
+    let dir = existing(
+        cache().join("kernels").join(series),
+        "run tests/scripts/fetch-guests.sh",
+    )?;
+    let version = fs::read_to_string(dir.join("version")).map_err(context(dir.display()))?;
+    Ok(Kernel {
+        version: version.trim().to_string(),
+        image: dir.join("Image"),
+        modules: Some(dir.join("modules")),
+    })
+}
+
+/// A root file system passed in by `INITRD=FILE` instead of ours.
+pub fn own_initrd() -> Option<PathBuf> {
+    from_env("INITRD")
+}
+
+/// The static arm64 busybox.
+pub fn busybox() -> Result<PathBuf> {
+    existing(cache().join("busybox"), "run tests/scripts/fetch-guests.sh")
+}
