@@ -2,6 +2,13 @@
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
+pub mod guest;
 pub mod pci;
 pub mod power;
+pub mod psci;
 pub mod scmi;
+pub mod trap;
+#[cfg(target_os = "none")]
+pub mod arch;
+#[cfg(target_os = "none")]
+pub mod machine;

@@ -7,9 +7,14 @@ fn main() {
     std::process::exit(2);
 }
 
+// The library holds the entry point; naming it keeps it in the link.
+#[cfg(target_os = "none")]
+use hypervisor as _;
+
 #[cfg(target_os = "none")]
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    hypervisor::machine::fault::panic(info);
     loop {
         core::hint::spin_loop();
     }

@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), no_std)]
 extern crate alloc;
 
+pub mod console;
 pub mod early;
 pub mod fdt;
 pub mod mmio;

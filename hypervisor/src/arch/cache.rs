@@ -1,0 +1,87 @@
+//! Cache maintenance by address, and barriers by name.
+
+use core::arch::asm;
+
+/// Bytes of the smallest data cache line in the system (`CTR_EL0.DminLine`).
+fn line_size() -> u64 {
+    let ctr: u64;
+    // SAFETY: reads a register that EL2 may always read.
+    unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
+    4 << ((ctr >> 16) & 0xf)
+}
+
+/// Cleans `len` bytes at `start` to the point of coherency, so that an observer
+/// with its caches off reads what was written.
+pub fn clean(start: u64, len: u64) {
+    let line = line_size();
+    let mut at = start & !(line - 1);
+    while at < start.saturating_add(len) {
+        // SAFETY: cleaning changes no value that any observer may rely on; an
+        // address that does not translate is a fault, so callers pass mapped
+        // memory.
+        unsafe { asm!("dc cvac, {}", in(reg) at, options(nostack, preserves_flags)) };
+        at += line;
+    }
+    dsb_sy();
+}
+
+/// Cleans and invalidates `len` bytes at `start` to the point of coherency.
+pub fn clean_invalidate(start: u64, len: u64) {
+    let line = line_size();
+    let mut at = start & !(line - 1);
+    while at < start.saturating_add(len) {
+        // SAFETY: as for `clean`; nothing that was written is lost.
+        unsafe { asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
+        at += line;
+    }
+    dsb_sy();
+}
+
+/// Makes instructions written to memory visible to every CPU's fetches.
+pub fn invalidate_instructions() {
+    // SAFETY: drops cached copies only.
+    unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };
+    dsb_sy();
+    isb();
+}
+
+/// Full system data synchronisation barrier.
+pub fn dsb_sy() {
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+}
+
+/// Inner shareable data synchronisation barrier.
+pub fn dsb_ish() {
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb ish", options(nostack, preserves_flags)) };
+}
+
+/// Instruction synchronisation barrier.
+pub fn isb() {
+    // SAFETY: a barrier.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
+}
+
+/// Waits until an interrupt is pending, masked or not.
+pub fn wfi() {
+    // SAFETY: the CPU resumes at the next instruction.
+    unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
+}
+
+/// Drops every stage-1 and stage-2 translation of the VMID in `VTTBR_EL2`, on
+/// every CPU of the inner shareable domain.
+pub fn invalidate_vm() {
+    // SAFETY: dropping translations is always allowed; the next walk rereads.
+    unsafe { asm!("dsb ish", "tlbi vmalls12e1is", "dsb ish", "isb", options(nostack, preserves_flags)) };
+}
+
+/// Drops the stage-2 translations of one 4 KiB page of the VMID in
+/// `VTTBR_EL2`, and stage-1 entries that may have been built on it.
+pub fn invalidate_ipa(ipa: u64) {
+    // SAFETY: as for `invalidate_vm`.
+    unsafe {
+        asm!("dsb ish", "tlbi ipas2e1is, {}", "dsb ish", "tlbi vmalle1is", "dsb ish", "isb",
+             in(reg) ipa >> 12, options(nostack, preserves_flags));
+    };
+}

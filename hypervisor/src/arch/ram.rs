@@ -1,0 +1,179 @@
+//! Physical memory as bytes: the identity map makes a physical address a
+//! pointer, and this file is where that step is argued.
+//!
+//! [`RamMap`] is made once, from the device tree, and knows what nobody uses;
+//! every [`Extent`] comes out of it and is in one hand only.
+
+use alloc::vec::Vec;
+use platform::region::Region;
+
+/// RAM that EL2 maps read-write and in which no Rust object lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    start: u64,
+    len: u64,
+}
+
+impl Extent {
+    /// First byte's physical address.
+    #[must_use]
+    pub const fn start(self) -> u64 {
+        self.start
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub const fn len(self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether `len` bytes at `at` lie wholly inside.
+    #[must_use]
+    pub const fn contains(self, at: u64, len: u64) -> bool {
+        match (at.checked_add(len), self.start.checked_add(self.len)) {
+            (Some(end), Some(mine)) => at >= self.start && end <= mine,
+            _ => false,
+        }
+    }
+
+    /// The part of `len` bytes from offset `at`.
+    #[must_use]
+    pub const fn part(self, at: u64, len: u64) -> Option<Self> {
+        match self.start.checked_add(at) {
+            Some(start) if self.contains(start, len) => Some(Self { start, len }),
+            _ => None,
+        }
+    }
+
+    /// Copies `data` to physical `to`.
+    ///
+    /// # Errors
+    /// The range is not inside; nothing was written.
+    pub fn write(self, to: u64, data: &[u8]) -> Result<(), OutOfExtent> {
+        if !self.contains(to, data.len() as u64) {
+            return Err(OutOfExtent(to));
+        }
+        // SAFETY: an `Extent` is mapped RAM without Rust objects (`RamMap::new`)
+        // and the range was just checked.
+        unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), to as *mut u8, data.len()) };
+        Ok(())
+    }
+
+    /// Copies physical `from` into `data`.
+    ///
+    /// # Errors
+    /// The range is not inside; `data` is unchanged.
+    pub fn read(self, from: u64, data: &mut [u8]) -> Result<(), OutOfExtent> {
+        if !self.contains(from, data.len() as u64) {
+            return Err(OutOfExtent(from));
+        }
+        // SAFETY: as for `write`; a guest may change the bytes while they are
+        // copied, which yields some mixture of bytes but never an invalid `u8`.
+        unsafe { core::ptr::copy_nonoverlapping(from as *const u8, data.as_mut_ptr(), data.len()) };
+        Ok(())
+    }
+
+    /// Fills it with zeros and cleans it to memory, so that neither a CPU with
+    /// caches off nor a device can read what stood there.
+    pub fn scrub(self) {
+        // SAFETY: as for `write`.
+        unsafe { core::ptr::write_bytes(self.start as *mut u8, 0, self.len as usize) };
+        super::cache::clean_invalidate(self.start, self.len);
+    }
+}
+
+/// A range that is not inside the extent it was looked for in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfExtent(pub u64);
+
+/// RAM that nobody uses yet, and modules that stay where the loader put them.
+pub struct RamMap {
+    free: Vec<(u64, u64)>,
+    modules: Vec<Region>,
+}
+
+impl RamMap {
+    /// All of `memory` but for the image, `reserved` and `modules`.
+    ///
+    /// # Safety
+    /// `memory` and `reserved` are the board's truth, all of `memory` is mapped
+    /// read-write at its physical address, and this is called once.
+    #[must_use]
+    pub unsafe fn new(memory: &[Region], reserved: &[Region], modules: &[Region]) -> Self {
+        let image = super::boot::image();
+        let mut free: Vec<(u64, u64)> = memory.iter().filter_map(|r| r.end().map(|end| (r.base, end))).collect();
+        let taken = reserved.iter().chain(modules).filter_map(|r| r.end().map(|end| (r.base, end)));
+        for (start, end) in taken.chain([(image.start, image.end), (0, 4096)]) {
+            let (start, end) = (start & !0xfff, end.next_multiple_of(4096));
+            free = free.iter().flat_map(|&(a, b)| [(a, b.min(start)), (a.max(end), b)]).filter(|(a, b)| a < b).collect();
+        }
+        Self { free, modules: modules.to_vec() }
+    }
+
+    /// Takes `len` bytes aligned to `align` from the largest free piece's end;
+    /// `align` is a power of two.
+    pub fn take(&mut self, len: u64, align: u64) -> Option<Extent> {
+        let fits = |&(a, b): &(u64, u64)| {
+            let start = b.checked_sub(len)? & !(align - 1);
+            (start >= a).then_some(start)
+        };
+        let index = (0..self.free.len()).filter(|&i| fits(&self.free[i]).is_some()).max_by_key(|&i| self.free[i].1 - self.free[i].0)?;
+        let (a, b) = self.free.swap_remove(index);
+        let start = fits(&(a, b))?;
+        self.free.extend([(a, start), (start + len, b)].into_iter().filter(|(a, b)| a < b));
+        Some(Extent { start, len })
+    }
+
+    /// Bytes in the largest piece that is free at alignment `align`.
+    #[must_use]
+    pub fn largest(&self, align: u64) -> u64 {
+        self.free.iter().map(|&(a, b)| (b & !(align - 1)).saturating_sub(a.next_multiple_of(align))).max().unwrap_or(0)
+    }
+
+    /// Bytes free altogether.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.free.iter().map(|(a, b)| b - a).sum()
+    }
+
+    /// The module at `region`, as bytes that nobody changes any more; `None` if
+    /// the device tree names no such module.
+    #[must_use]
+    pub fn module(&self, region: Region) -> Option<&'static [u8]> {
+        let known = self.modules.iter().any(|m| m.contains(&region));
+        // SAFETY: modules are excluded from what is allocated or given to
+        // guests, and mapped with the rest of RAM.
+        known.then(|| unsafe { core::slice::from_raw_parts(region.base as *const u8, region.size as usize) })
+    }
+}
+
+/// Adds an extent to the heap.
+pub fn give_to_heap(extent: Extent) {
+    // SAFETY: the extent came out of a `RamMap`, so it is mapped and unused,
+    // and it is consumed here.
+    unsafe { super::heap::add(extent.start, extent.len) };
+}
+
+/// The device tree at `address`, if its header is one.
+#[must_use]
+pub fn device_tree(address: u64) -> Option<&'static [u8]> {
+    if address == 0 || !address.is_multiple_of(8) {
+        return None;
+    }
+    // SAFETY: the boot protocol puts a device tree of at most 2 MiB here; boot
+    // mapped these bytes as normal memory.
+    let header = unsafe { core::slice::from_raw_parts(address as *const u8, 8) };
+    let word = |at: usize| header.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
+    let size = word(4)? as usize;
+    if word(0)? != 0xd00d_feed || !(40..=2 << 20).contains(&size) {
+        return None;
+    }
+    // SAFETY: as above, for the whole size that the header states.
+    Some(unsafe { core::slice::from_raw_parts(address as *const u8, size) })
+}

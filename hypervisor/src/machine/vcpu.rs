@@ -1,0 +1,3 @@
+//! One vCPU, which owns one physical CPU.
+/// x
+pub struct Vcpu {}
