@@ -1,0 +1,1 @@
+//! Preparing a guest: its device tree and its kernel.
