@@ -4,6 +4,7 @@ extern crate alloc;
 
 pub mod console;
 pub mod early;
+pub mod facts;
 pub mod fdt;
 pub mod mmio;
 pub mod region;
