@@ -1,0 +1,195 @@
+//! What a mapping allows and how it is cached (D8.4, D8.5).
+//!
+//! Kept as the descriptor's own bits without FWB, so that mapping costs no
+//! translation and decoding is done only by those who look.
+
+use crate::desc::{MEMATTR_SHIFT, S2AP_READ, S2AP_WRITE, SH_SHIFT, XN_SHIFT};
+use core::fmt;
+
+/// Memory type of a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryType {
+    /// Normal, inner and outer write-back. With FWB forced, otherwise what
+    /// the guest asks for at stage 1 may weaken it.
+    Normal,
+    /// Normal, non-cacheable.
+    NonCacheable,
+    /// Device-nGnRE: registers.
+    Device,
+    /// Device-nGnRnE: registers whose write must have arrived before it is
+    /// acknowledged (PCI configuration space).
+    DeviceStrong,
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reads only.
+    Read,
+    /// Writes only.
+    Write,
+    /// Reads and writes.
+    ReadWrite,
+}
+
+/// Where instructions may be fetched (D8.4.6, FEAT_XNX for all but `All` and
+/// `None`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Execute {
+    /// At EL1 and EL0.
+    All,
+    /// At EL0 only.
+    El0,
+    /// Nowhere.
+    None,
+    /// At EL1 only.
+    El1,
+}
+
+/// Shareability of Normal memory; Device memory is always outer shareable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shareability {
+    /// Not shared.
+    Non,
+    /// Outer shareable.
+    Outer,
+    /// Inner shareable.
+    Inner,
+}
+
+/// The attributes of a mapping.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Attrs(u64);
+
+impl Attrs {
+    /// Guest memory: normal, inner shareable, read, write, execute.
+    pub const RAM: Self = Self::new(MemoryType::Normal, Access::ReadWrite, Execute::All);
+    /// Registers given to a guest: Device-nGnRE, read, write, no execute.
+    pub const DEVICE: Self = Self::new(MemoryType::Device, Access::ReadWrite, Execute::None);
+    /// Memory that devices read and write: normal, no execute.
+    pub const DMA: Self = Self::new(MemoryType::Normal, Access::ReadWrite, Execute::None);
+
+    /// Attributes with the shareability that suits the type: inner for
+    /// write-back memory, outer for the rest.
+    #[must_use]
+    pub const fn new(memory: MemoryType, access: Access, execute: Execute) -> Self {
+        let (memattr, sh) = match memory {
+            MemoryType::Normal => (0b1111, 0b11),
+            MemoryType::NonCacheable => (0b0101, 0b10),
+            MemoryType::Device => (0b0001, 0b10),
+            MemoryType::DeviceStrong => (0b0000, 0b10),
+        };
+        let xn: u64 = match execute {
+            Execute::All => 0b00,
+            Execute::El0 => 0b01,
+            Execute::None => 0b10,
+            Execute::El1 => 0b11,
+        };
+        Self(memattr << MEMATTR_SHIFT | sh << SH_SHIFT | xn << XN_SHIFT | access.bits())
+    }
+
+    /// The same with another shareability.
+    #[must_use]
+    pub const fn with_shareability(self, share: Shareability) -> Self {
+        let sh: u64 = match share {
+            Shareability::Non => 0b00,
+            Shareability::Outer => 0b10,
+            Shareability::Inner => 0b11,
+        };
+        Self(self.0 & !(0b11 << SH_SHIFT) | sh << SH_SHIFT)
+    }
+
+    /// The same with other access rights.
+    #[must_use]
+    pub const fn with_access(self, access: Access) -> Self {
+        Self(self.0 & !(S2AP_READ | S2AP_WRITE) | access.bits())
+    }
+
+    /// Memory type.
+    #[must_use]
+    pub const fn memory(self) -> MemoryType {
+        match self.0 >> MEMATTR_SHIFT & 0b1111 {
+            0b1111 => MemoryType::Normal,
+            0b0101 => MemoryType::NonCacheable,
+            0b0000 => MemoryType::DeviceStrong,
+            _ => MemoryType::Device,
+        }
+    }
+
+    /// Access rights.
+    #[must_use]
+    pub const fn access(self) -> Access {
+        match (self.readable(), self.writable()) {
+            (true, false) => Access::Read,
+            (false, _) => Access::Write,
+            (true, true) => Access::ReadWrite,
+        }
+    }
+
+    /// Where instructions may be fetched.
+    #[must_use]
+    pub const fn execute(self) -> Execute {
+        match self.0 >> XN_SHIFT & 0b11 {
+            0b00 => Execute::All,
+            0b01 => Execute::El0,
+            0b10 => Execute::None,
+            _ => Execute::El1,
+        }
+    }
+
+    /// Shareability.
+    #[must_use]
+    pub const fn shareability(self) -> Shareability {
+        match self.0 >> SH_SHIFT & 0b11 {
+            0b11 => Shareability::Inner,
+            0b10 => Shareability::Outer,
+            _ => Shareability::Non,
+        }
+    }
+
+    /// Whether reads are allowed.
+    #[must_use]
+    pub const fn readable(self) -> bool {
+        self.0 & S2AP_READ != 0
+    }
+
+    /// Whether writes are allowed.
+    #[must_use]
+    pub const fn writable(self) -> bool {
+        self.0 & S2AP_WRITE != 0
+    }
+
+    /// The descriptor's attribute bits without FWB.
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// From the descriptor's attribute bits without FWB.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+impl Access {
+    /// S2AP of D8.4.1.
+    pub(crate) const fn bits(self) -> u64 {
+        match self {
+            Self::Read => S2AP_READ,
+            Self::Write => S2AP_WRITE,
+            Self::ReadWrite => S2AP_READ | S2AP_WRITE,
+        }
+    }
+}
+
+impl fmt::Debug for Attrs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} {:?} execute={:?} {:?}",
+            self.memory(),
+            self.access(),
+            self.execute(),
+            self.shareability()
+        )
+    }
+}

@@ -1,0 +1,147 @@
+//! Memory for tests on a host: a block that stands in for RAM, with a count of
+//! what is out and a switch to run dry. Part of the unsafe room only for the
+//! promise of `unsafe impl Memory`.
+
+use super::{Entry, Memory, Native, Publish};
+use crate::Pa;
+use crate::sync::Ordering;
+use core::ptr::NonNull;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+/// Entries that stand for 4 KiB.
+const PER_PAGE: usize = if cfg!(loom) { 4 } else { 512 };
+
+/// What freed memory is filled with: a valid page descriptor of an address
+/// that no test maps, so that whoever still walks there is caught.
+pub const POISON: u64 = 0xdead_dead_d7ff;
+
+#[derive(Debug, Default)]
+struct State {
+    next: usize,
+    /// Freed ranges by size.
+    free: BTreeMap<usize, Vec<usize>>,
+    /// Ranges in use: first page and bytes.
+    used: BTreeMap<usize, usize>,
+    /// Allocations that still succeed.
+    budget: Option<usize>,
+}
+
+/// A [`Memory`] for tests on a host. Frees are checked: freeing what is not
+/// allocated panics.
+#[derive(Debug)]
+pub struct Arena<W = Native> {
+    base: u64,
+    entries: Box<[Entry]>,
+    state: Mutex<State>,
+    walkers: W,
+}
+
+impl Arena {
+    /// `bytes` of memory that pretends to start at physical address `base`,
+    /// which must be a multiple of `bytes` or of 1 MiB.
+    #[must_use]
+    pub fn new(base: Pa, bytes: usize) -> Self {
+        Self::with_walkers(base, bytes, Native)
+    }
+}
+
+impl<W> Arena<W> {
+    /// The same, publishing to `walkers`.
+    pub fn with_walkers(base: Pa, bytes: usize, walkers: W) -> Self {
+        let count = bytes / 4096 * PER_PAGE;
+        Self {
+            base: base.0,
+            entries: (0..count).map(|_| Entry::new(POISON)).collect(),
+            state: Mutex::default(),
+            walkers,
+        }
+    }
+
+    /// Lets the next `count` allocations succeed and refuses all after them;
+    /// `None` lifts the limit.
+    pub fn limit(&self, count: Option<usize>) {
+        self.lock().budget = count;
+    }
+
+    /// Ranges allocated and not freed.
+    pub fn in_use(&self) -> usize {
+        self.lock().used.len()
+    }
+
+    /// Whether `pa` lies in a range that is allocated.
+    pub fn is_used(&self, pa: Pa) -> bool {
+        let page = (pa.0.wrapping_sub(self.base) / 4096) as usize;
+        let state = self.lock();
+        let below = state.used.range(..=page).next_back();
+        below.is_some_and(|(first, bytes)| page < first + bytes / 4096)
+    }
+
+    /// Reads the word at `pa` as a walker would, if the arena holds it.
+    pub fn word(&self, pa: Pa) -> Option<u64> {
+        let offset = pa.0.checked_sub(self.base)?;
+        let index = (offset / 4096) as usize * PER_PAGE + (offset % 4096 / 8) as usize;
+        Some(self.entries.get(index)?.load(Ordering::Acquire))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn fill(&self, page: usize, bytes: usize, word: u64) {
+        let first = page * PER_PAGE;
+        for entry in &self.entries[first..first + bytes / 4096 * PER_PAGE] {
+            entry.store(word, Ordering::Relaxed);
+        }
+    }
+}
+
+// SAFETY: ranges come from one boxed slice of entries, handed out once each
+// (a bump pointer aligned to the size, or a freed range of the same size) and
+// zeroed under the lock; `entries` indexes that slice, which lives as long as
+// the arena and is only accessed as atomics.
+unsafe impl<W: Publish> Memory for Arena<W> {
+    type Walkers = W;
+
+    fn alloc(&self, bytes: usize) -> Option<Pa> {
+        let mut state = self.lock();
+        match &mut state.budget {
+            Some(0) => return None,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        let recycled = state.free.get_mut(&bytes).and_then(Vec::pop);
+        let page = match recycled {
+            Some(page) => page,
+            None => {
+                let pages = bytes / 4096;
+                let page = state.next.next_multiple_of(pages);
+                if (page + pages) * PER_PAGE > self.entries.len() {
+                    return None;
+                }
+                state.next = page + pages;
+                page
+            }
+        };
+        state.used.insert(page, bytes);
+        self.fill(page, bytes, 0);
+        Some(Pa(self.base + page as u64 * 4096))
+    }
+
+    fn free(&self, pa: Pa, bytes: usize) {
+        let page = ((pa.0 - self.base) / 4096) as usize;
+        let mut state = self.lock();
+        assert_eq!(state.used.remove(&page), Some(bytes), "freed twice or never allocated: {pa}");
+        self.fill(page, bytes, POISON);
+        state.free.entry(bytes).or_default().push(page);
+    }
+
+    fn entries(&self, table: Pa) -> NonNull<Entry> {
+        let page = (table.0.wrapping_sub(self.base) / 4096) as usize;
+        NonNull::from(&self.entries[page * PER_PAGE..]).cast()
+    }
+
+    fn walkers(&self) -> &W {
+        &self.walkers
+    }
+}
