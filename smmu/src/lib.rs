@@ -33,7 +33,9 @@ pub mod mmio;
 pub mod outside;
 pub mod power;
 pub mod types;
+pub mod v3;
 
+mod poll;
 mod sync;
 
 pub use error::{Error, SupplyError, Wait};

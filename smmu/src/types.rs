@@ -1,6 +1,6 @@
 //! Small types shared by every SMMU architecture.
 
-use pgtable::{Ipa, Pa};
+use pgtable::{Config, Ipa, Pa, Stale, Walks};
 
 /// A StreamID: what the bus says about who issued a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,10 +22,10 @@ pub struct IpaRange {
     pub ipa: Ipa,
     /// Bytes; a multiple of the granule, not zero.
     pub size: u64,
-    /// Size of the leaves that were there (log2 bytes): the granule, or a
-    /// block's size when every leaf in the range was such a block. Lets the
-    /// driver step by blocks. The granule is always right.
-    pub leaf_shift: u8,
+    /// Bytes of the smallest leaf that was there: one invalidation by address
+    /// for each such step forgets the range. A power of two, at least the
+    /// granule, which is always right.
+    pub stride: u64,
     /// True when no table descriptor was removed or replaced, so that the
     /// walker's cached intermediate steps may stay.
     pub leaf_only: bool,
@@ -48,4 +48,32 @@ pub struct Stage2 {
     /// Walks are inner shareable, write back (true), or non-cacheable
     /// (false). Must match the maintenance that the tables receive.
     pub coherent: bool,
+    /// Memory attributes are written for forced write-back (S2FWB).
+    pub fwb: bool,
+}
+
+impl Stage2 {
+    /// The tables of `root` as `config` describes them: what the CPU walks.
+    pub fn of(root: Pa, config: &Config) -> Self {
+        Self {
+            root,
+            ipa_bits: config.ipa_bits() as u8,
+            pa_bits: config.pa_bits() as u8,
+            granule_shift: config.page_shift() as u8,
+            start_level: config.start_level() as u8,
+            coherent: config.walks() == Walks::Coherent,
+            fwb: config.fwb(),
+        }
+    }
+}
+
+impl From<Stale> for IpaRange {
+    fn from(stale: Stale) -> Self {
+        Self {
+            ipa: stale.ipa(),
+            size: stale.len(),
+            stride: stale.stride(),
+            leaf_only: !stale.tables(),
+        }
+    }
 }

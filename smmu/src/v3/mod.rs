@@ -1,0 +1,481 @@
+//! SMMUv3.0 to 3.2 with stage-2 translation (Arm IHI 0070).
+//!
+//! `spec` holds the manual's layouts; the other files each one structure.
+//! This one ties them together and holds what needs an order of steps:
+//! probe, resume, suspend, recovery.
+
+mod contexts;
+mod errata;
+mod events;
+mod features;
+mod invalidate;
+mod queue;
+pub mod spec;
+mod stream;
+
+pub use errata::Errata;
+pub use features::{Features, IdRegisters};
+
+use crate::error::{Error, Wait};
+use crate::fault::FaultRecord;
+use crate::hardware::{Hardware, Limits, StreamAction, Ticket};
+use crate::outside::{DmaMemory, Registers, Time};
+use crate::poll;
+use crate::power::Powered;
+use crate::types::{ContextId, IpaRange, Stage2, StreamId, Vmid};
+use contexts::Contexts;
+use core::fmt::{self, Write};
+use events::EventQueue;
+use invalidate::Speller;
+use queue::{CommandQueue, Env};
+use spec::command::Command;
+use spec::regs::{self, cr0, gbpa, gerror, irq_ctrl};
+use spec::ste::{self, Ste};
+use stream::{Entry, StreamTable};
+
+/// Where interrupts go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interrupts {
+    /// Wires, as the device tree says.
+    #[default]
+    Wired,
+    /// Memory writes: (address, data) for events and for global errors.
+    Message {
+        /// For the event queue.
+        events: (u64, u32),
+        /// For global errors.
+        errors: (u64, u32),
+    },
+}
+
+/// What the board or operator decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Bound of each hardware wait, nanoseconds.
+    pub bound_ns: u64,
+    /// Contexts (domains) at most.
+    pub contexts: usize,
+    /// log2 of the command queue's entries, cut to what the SMMU has.
+    pub cmdq_log2: u8,
+    /// log2 of the event queue's entries, cut to what the SMMU has.
+    pub evtq_log2: u8,
+    /// Where interrupts go.
+    pub interrupts: Interrupts,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bound_ns: 50_000_000,
+            contexts: 64,
+            cmdq_log2: 8,
+            evtq_log2: 7,
+            interrupts: Interrupts::Wired,
+        }
+    }
+}
+
+/// One SMMUv3.
+pub struct V3<'a, R> {
+    regs: R,
+    mem: &'a dyn DmaMemory,
+    time: &'a dyn Time,
+    config: Config,
+    features: Features,
+    errata: Errata,
+    streams: StreamTable,
+    commands: CommandQueue,
+    events: EventQueue,
+    contexts: Contexts,
+}
+
+impl<'a, R: Registers> V3<'a, R> {
+    /// Reads what the SMMU is, makes it abort everything before the first
+    /// structure is written (C4), and allocates tables and queues. The SMMU
+    /// stays disabled until [`Hardware::resume`].
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] names what is missing; [`Error::Timeout`] and
+    /// [`Error::NoMemory`] as they say. The SMMU then aborts everything, or
+    /// was not touched.
+    pub fn probe(
+        power: &Powered,
+        regs: R,
+        mem: &'a dyn DmaMemory,
+        time: &'a dyn Time,
+        config: Config,
+    ) -> Result<Self, Error> {
+        let features = Features::decode(IdRegisters::read(&regs))?;
+        deny_all(power, &regs, time, config.bound_ns)?;
+        let errata = Errata::of(&features);
+        if matches!(config.interrupts, Interrupts::Message { .. }) && !features.msi {
+            return Err(Error::Unsupported("message interrupts (IDR0.MSI)"));
+        }
+        Ok(Self {
+            streams: StreamTable::new(mem, &features)?,
+            commands: CommandQueue::new(mem, config.cmdq_log2.min(features.cmdq_log2))?,
+            events: EventQueue::new(mem, config.evtq_log2.min(features.evtq_log2))?,
+            contexts: Contexts::new(&features, config.contexts),
+            regs,
+            mem,
+            time,
+            config,
+            features,
+            errata,
+        })
+    }
+
+    /// What the probe found.
+    pub fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// The work-arounds in use.
+    pub fn errata(&self) -> &Errata {
+        &self.errata
+    }
+
+    fn env(&self) -> Env<'_, R> {
+        Env {
+            regs: &self.regs,
+            mem: self.mem,
+            time: self.time,
+            coherent: self.features.coherent,
+            bound_ns: self.config.bound_ns,
+        }
+    }
+
+    /// Commands, then a sync; not waited for.
+    fn start(
+        &self,
+        power: &Powered,
+        commands: &mut dyn Iterator<Item = Command>,
+    ) -> Result<Ticket, Error> {
+        let limit = self.errata.batch_limit();
+        let ticket = self.commands.submit(power, &self.env(), commands, limit)?;
+        Ok(Ticket(ticket))
+    }
+
+    /// Commands, then a sync that has completed on return.
+    fn finish<const N: usize>(&self, power: &Powered, commands: [Command; N]) -> Result<(), Error> {
+        let ticket = self.start(power, &mut commands.into_iter())?;
+        self.wait(power, ticket)
+    }
+
+    /// Forgets all configuration and translations, and waits for it.
+    fn invalidate_all(&self, power: &Powered) -> Result<(), Error> {
+        let el2 = self.features.hyp.then_some(Command::TlbiEl2All);
+        let all = [Command::CfgiAll, Command::TlbiNsnhAll];
+        let ticket = self.start(power, &mut all.into_iter().chain(el2))?;
+        self.wait(power, ticket)
+    }
+
+    fn set_cr0(&self, power: &Powered, value: u32) -> Result<(), Error> {
+        set_cr0(power, &self.regs, self.time, self.config.bound_ns, value)
+    }
+
+    fn deny_all(&self, power: &Powered) -> Result<(), Error> {
+        deny_all(power, &self.regs, self.time, self.config.bound_ns)
+    }
+
+    /// Still the part that was probed? Power may have failed to come up.
+    fn check_identity(&self) -> Result<(), Error> {
+        if IdRegisters::read(&self.regs) == self.features.id {
+            Ok(())
+        } else {
+            Err(Error::Stuck(regs::IDR0))
+        }
+    }
+
+    /// Everything of `resume` before streams may pass.
+    fn prepare(&self, power: &Powered) -> Result<(), Error> {
+        self.check_identity()?;
+        self.deny_all(power)?;
+        self.set_interrupts(power, 0)?;
+        let r = &self.regs;
+        let attributes = if self.features.coherent {
+            regs::cr1::COHERENT
+        } else {
+            regs::cr1::NON_COHERENT
+        };
+        r.write32(regs::CR1, attributes);
+        r.write32(regs::CR2, regs::cr2::RECINVSID | regs::cr2::PTM);
+        let (base, shape) = self.streams.registers();
+        r.write64(regs::STRTAB_BASE, base);
+        r.write32(regs::STRTAB_BASE_CFG, shape);
+        self.restart_commands(power, Error::Denied, 0)?;
+        self.invalidate_all(power)?;
+        self.events.restart(power, &self.env());
+        self.set_cr0(power, cr0::CMDQEN | cr0::EVENTQEN)?;
+        self.program_interrupts(power)
+    }
+
+    /// Starts the command queue afresh, with the other enables as `keep`.
+    fn restart_commands(&self, power: &Powered, reason: Error, keep: u32) -> Result<(), Error> {
+        self.set_cr0(power, keep)?;
+        self.commands.restart(power, &self.env(), reason);
+        // Old errors are of a queue that is gone (6.3.19).
+        let stale = self.regs.read32(regs::GERROR);
+        self.regs.write32(regs::GERRORN, stale);
+        self.set_cr0(power, keep | cr0::CMDQEN)
+    }
+
+    fn program_interrupts(&self, power: &Powered) -> Result<(), Error> {
+        if self.features.msi {
+            let (events, errors) = match self.config.interrupts {
+                Interrupts::Wired => ((0, 0), (0, 0)),
+                Interrupts::Message { events, errors } => (events, errors),
+            };
+            let r = &self.regs;
+            r.write64(regs::EVENTQ_IRQ_CFG0, events.0);
+            r.write32(regs::EVENTQ_IRQ_CFG1, events.1);
+            r.write32(regs::EVENTQ_IRQ_CFG2, DEVICE_NGNRE);
+            r.write64(regs::GERROR_IRQ_CFG0, errors.0);
+            r.write32(regs::GERROR_IRQ_CFG1, errors.1);
+            r.write32(regs::GERROR_IRQ_CFG2, DEVICE_NGNRE);
+        }
+        self.set_interrupts(power, irq_ctrl::EVENTQ | irq_ctrl::GERROR)
+    }
+
+    fn set_interrupts(&self, _: &Powered, value: u32) -> Result<(), Error> {
+        self.regs.write32(regs::IRQ_CTRL, value);
+        poll::until(self.time, self.config.bound_ns, Wait::Acknowledge, || {
+            Ok(self.regs.read32(regs::IRQ_CTRLACK) == value)
+        })
+    }
+
+    fn speller(&self, context: ContextId) -> Result<Speller, Error> {
+        let context = self.contexts.get(context)?;
+        Ok(Speller {
+            vmid: context.vmid,
+            tables: context.tables,
+            by_range: self.features.range_invalidation,
+        })
+    }
+
+    fn encode(&self, action: StreamAction) -> Result<Ste, Error> {
+        Ok(match action {
+            StreamAction::Abort => Ste::abort(),
+            StreamAction::Bypass => Ste::bypass(),
+            StreamAction::Translate(context) => {
+                let context = self.contexts.get(context)?;
+                let bits = context.tables.pa_bits.min(self.features.pa_bits);
+                Ste::stage2(&context.tables, context.vmid, ste::encode_pa_bits(bits))
+            }
+        })
+    }
+
+    /// Forgets the cached entry, where there is power to have cached it.
+    fn drop_entry(
+        &self,
+        power: Option<&Powered>,
+        stream: StreamId,
+        entry: &Entry,
+    ) -> Result<(), Error> {
+        match power {
+            Some(power) => self.finish(power, [Command::CfgiSte(stream, !entry.fresh_l1)]),
+            None => Ok(()),
+        }
+    }
+
+    fn check_tables(&self, tables: &Stage2) -> Result<(), Error> {
+        if tables.ipa_bits > self.features.pa_bits.min(48) {
+            // Stage-2 input may not exceed OAS here (5.2, S2T0SZ).
+            return Err(Error::InputSize(tables.ipa_bits));
+        }
+        if tables.granule_shift > 31
+            || self.features.granules & 1u32.wrapping_shl(tables.granule_shift.into()) == 0
+        {
+            return Err(Error::Granule(tables.granule_shift));
+        }
+        let fits = tables.root.0.checked_shr(self.features.pa_bits.into());
+        if fits.unwrap_or(0) != 0 || !tables.root.0.is_multiple_of(64) {
+            return Err(Error::Root(tables.root.0));
+        }
+        if tables.coherent && !self.features.coherent {
+            return Err(Error::Unsupported("coherent walks (IDR0.COHACC)"));
+        }
+        if tables.fwb && !self.features.fwb {
+            return Err(Error::Unsupported("forced write-back (IDR3.FWB)"));
+        }
+        Ok(())
+    }
+}
+
+/// MSI write attribute: Device-nGnRE (6.3.22).
+const DEVICE_NGNRE: u32 = 0b0001;
+
+fn set_cr0(
+    _: &Powered,
+    regs: &impl Registers,
+    time: &dyn Time,
+    bound_ns: u64,
+    value: u32,
+) -> Result<(), Error> {
+    regs.write32(regs::CR0, value);
+    poll::until(time, bound_ns, Wait::Acknowledge, || {
+        Ok(regs.read32(regs::CR0ACK) == value)
+    })
+}
+
+/// GBPA aborts, then everything is disabled: at no moment may a stream pass
+/// (6.3.14; GBPA rules as soon as SMMUEN is 0).
+fn deny_all(
+    power: &Powered,
+    regs: &impl Registers,
+    time: &dyn Time,
+    bound_ns: u64,
+) -> Result<(), Error> {
+    let idle = |v: u32| v & gbpa::UPDATE == 0;
+    poll::until(time, bound_ns, Wait::GlobalBypass, || {
+        Ok(idle(regs.read32(regs::GBPA)))
+    })?;
+    let value = regs.read32(regs::GBPA) | gbpa::ABORT | gbpa::UPDATE;
+    regs.write32(regs::GBPA, value);
+    poll::until(time, bound_ns, Wait::GlobalBypass, || {
+        Ok(idle(regs.read32(regs::GBPA)))
+    })?;
+    if regs.read32(regs::GBPA) & gbpa::ABORT == 0 {
+        return Err(Error::Stuck(regs::GBPA));
+    }
+    set_cr0(power, regs, time, bound_ns, 0)
+}
+
+impl<R: Registers> Hardware for V3<'_, R> {
+    fn limits(&self) -> Limits {
+        Limits {
+            vmids: self.contexts.vmids(),
+            streams: self.streams.streams(),
+            ipa_bits: self.features.pa_bits.min(48),
+            pa_bits: self.features.pa_bits,
+            granules: self.features.granules,
+            coherent: self.features.coherent,
+        }
+    }
+
+    fn describe(&self, f: &mut dyn Write) -> fmt::Result {
+        write!(f, "{}", self.features)
+    }
+
+    fn resume(&self, power: &Powered) -> Result<(), Error> {
+        let outcome = self
+            .prepare(power)
+            .and_then(|()| self.set_cr0(power, cr0::SMMUEN | cr0::CMDQEN | cr0::EVENTQEN));
+        if outcome.is_err() {
+            // Already an error; what this says adds nothing to it.
+            let _ = self.deny_all(power);
+        }
+        outcome
+    }
+
+    fn suspend(&self, power: &Powered) -> Result<(), Error> {
+        // Terminate first: GBPA, then SMMUEN. The command queue stays on, so
+        // that the invalidation and its sync can complete.
+        let r = &self.regs;
+        let value = r.read32(regs::GBPA) | gbpa::ABORT | gbpa::UPDATE;
+        r.write32(regs::GBPA, value);
+        poll::until(self.time, self.config.bound_ns, Wait::GlobalBypass, || {
+            Ok(r.read32(regs::GBPA) & gbpa::UPDATE == 0)
+        })?;
+        self.set_cr0(power, cr0::CMDQEN | cr0::EVENTQEN)?;
+        self.invalidate_all(power)?;
+        self.set_interrupts(power, 0)?;
+        self.set_cr0(power, 0)?;
+        // Posted writes must arrive before the clock stops.
+        self.check_identity()
+    }
+
+    fn open(&self, tables: &Stage2, vmid: Option<Vmid>) -> Result<(ContextId, Vmid), Error> {
+        self.check_tables(tables)?;
+        self.contexts.open(tables, vmid)
+    }
+
+    fn close(&self, context: ContextId) {
+        self.contexts.close(context);
+    }
+
+    fn set_stream(
+        &self,
+        power: Option<&Powered>,
+        stream: StreamId,
+        action: StreamAction,
+    ) -> Result<(), Error> {
+        let target = self.encode(action)?;
+        let entry = self.streams.entry(self.mem, stream)?;
+        let abort = Ste::abort();
+        let [abort_first, ..] = abort.0;
+        let [first, ..] = target.0;
+        // Removal: the first word, so that the entry terminates, then the
+        // rest. Replacement goes through termination as well.
+        if self.streams.first(self.mem, &entry) != 0 {
+            self.streams.write_first(self.mem, &entry, abort_first);
+            self.drop_entry(power, stream, &entry)?;
+        }
+        self.streams.write_rest(self.mem, &entry, &target);
+        if first != abort_first {
+            // Installation: the SMMU may have fetched the terminating entry
+            // in pieces; only after this will it see the new rest with the
+            // new first word.
+            self.drop_entry(power, stream, &entry)?;
+        }
+        self.streams.write_first(self.mem, &entry, first);
+        self.drop_entry(power, stream, &entry)
+    }
+
+    fn refresh_stream(&self, power: &Powered, stream: StreamId) -> Result<(), Error> {
+        self.finish(power, [Command::CfgiSte(stream, false)])
+    }
+
+    fn invalidate(
+        &self,
+        power: &Powered,
+        context: ContextId,
+        ranges: &[IpaRange],
+    ) -> Result<Ticket, Error> {
+        let speller = self.speller(context)?;
+        if speller.count(ranges).is_none() {
+            return self.invalidate_context(power, context);
+        }
+        let mut commands = ranges.iter().flat_map(|range| speller.spell(*range));
+        self.start(power, &mut commands)
+    }
+
+    fn invalidate_context(&self, power: &Powered, context: ContextId) -> Result<Ticket, Error> {
+        let vmid = self.contexts.get(context)?.vmid;
+        self.start(power, &mut core::iter::once(Command::TlbiS12Vmall(vmid)))
+    }
+
+    fn wait(&self, power: &Powered, ticket: Ticket) -> Result<(), Error> {
+        self.commands.wait(power, &self.env(), ticket.0)
+    }
+
+    fn recover(&self, power: &Powered) -> Result<(), Error> {
+        let running = self.regs.read32(regs::CR0ACK) & (cr0::SMMUEN | cr0::EVENTQEN);
+        self.restart_commands(power, Error::Timeout(Wait::Sync), running)?;
+        self.invalidate_all(power)
+    }
+
+    fn drain_faults(&self, power: &Powered, sink: &mut dyn FnMut(FaultRecord)) -> u32 {
+        self.events.drain(power, &self.env(), sink)
+    }
+
+    fn global_errors(&self, power: &Powered) -> Result<(), Error> {
+        let r = &self.regs;
+        let value = r.read32(regs::GERROR);
+        let active = (value ^ r.read32(regs::GERRORN)) & gerror::ALL;
+        let queue = self.commands.repair(power, &self.env());
+        let others = active & !gerror::CMDQ;
+        if others != 0 {
+            let acknowledged = r.read32(regs::GERRORN) ^ others;
+            r.write32(regs::GERRORN, acknowledged);
+        }
+        if active & gerror::SFM != 0 {
+            return Err(Error::ServiceFailure(value));
+        }
+        queue.map_or(Ok(()), Err)
+    }
+
+    fn commands(&self) -> (u64, u64) {
+        self.commands.counts()
+    }
+}
