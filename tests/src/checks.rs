@@ -23,7 +23,13 @@ pub struct Checks {
 
 impl Checks {
     /// Notes a verdict and prints it.
-    pub fn note(&mut self, id: &str, what: impl Into<String>, ok: bool, evidence: impl Into<String>) {
+    pub fn note(
+        &mut self,
+        id: &str,
+        what: impl Into<String>,
+        ok: bool,
+        evidence: impl Into<String>,
+    ) {
         let check = Check {
             id: id.to_string(),
             what: what.into(),
@@ -31,7 +37,10 @@ impl Checks {
             evidence: evidence.into(),
         };
         let mark = if check.ok { "pass" } else { "FAIL" };
-        println!("{mark}  {:<4} {} ({})", check.id, check.what, check.evidence);
+        println!(
+            "{mark}  {:<4} {} ({})",
+            check.id, check.what, check.evidence
+        );
         self.list.push(check);
     }
 

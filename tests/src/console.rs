@@ -103,7 +103,9 @@ impl Console {
 
     /// Types bytes.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.input.write_all(bytes).map_err(context("typing on the console"))
+        self.input
+            .write_all(bytes)
+            .map_err(context("typing on the console"))
     }
 
     /// All lines read so far.
@@ -114,7 +116,10 @@ impl Console {
     /// The last `count` lines as one text.
     pub fn tail(&self, count: usize) -> String {
         let start = self.seen.len().saturating_sub(count);
-        let lines: Vec<_> = self.seen[start..].iter().map(|l| format!("    {}", l.text)).collect();
+        let lines: Vec<_> = self.seen[start..]
+            .iter()
+            .map(|l| format!("    {}", l.text))
+            .collect();
         lines.join("\n")
     }
 }
@@ -171,18 +176,26 @@ mod tests {
 
     fn pair() -> (UnixStream, Console) {
         let (machine, host) = UnixStream::pair().unwrap();
-        (machine, Console::new(host, Path::new("/dev/null"), false).unwrap())
+        (
+            machine,
+            Console::new(host, Path::new("/dev/null"), false).unwrap(),
+        )
     }
 
     #[test]
     fn expects_lines_in_order_and_reports_the_end() {
         let (mut machine, mut console) = pair();
-        machine.write_all(b"one\r\n\x1b[31mtwo\x1b[0m\nthr").unwrap();
+        machine
+            .write_all(b"one\r\n\x1b[31mtwo\x1b[0m\nthr")
+            .unwrap();
         let limit = Duration::from_secs(5);
         assert_eq!(console.expect("tw", limit).unwrap().text, "two");
         drop(machine);
         assert_eq!(console.next(Instant::now() + limit).unwrap().text, "thr");
-        assert_eq!(console.next(Instant::now() + limit).unwrap_err(), End::Closed);
+        assert_eq!(
+            console.next(Instant::now() + limit).unwrap_err(),
+            End::Closed
+        );
         let error = console.expect("never", limit).unwrap_err();
         assert!(error.contains("two"), "{error}");
     }

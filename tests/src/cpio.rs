@@ -58,7 +58,8 @@ impl Archive {
         ];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
-            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
+            self.bytes
+                .extend_from_slice(format!("{field:08x}").as_bytes());
         }
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(0);
@@ -86,7 +87,11 @@ mod tests {
         assert_eq!(&bytes[14..22], b"000081ed", "mode of an executable file");
         assert_eq!(&bytes[54..62], b"00000005", "size");
         assert_eq!(&bytes[110..115], b"init\0");
-        assert_eq!(&bytes[116..121], b"hello", "data starts at a multiple of four");
+        assert_eq!(
+            &bytes[116..121],
+            b"hello",
+            "data starts at a multiple of four"
+        );
         assert_eq!(bytes.len() % 4, 0);
         assert!(bytes.windows(10).any(|w| w == b"TRAILER!!!"));
     }

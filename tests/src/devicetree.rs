@@ -53,7 +53,10 @@ impl Template {
     /// Compiles into `dir` and returns the blob's path.
     pub fn compile(&self, dir: &Path) -> Result<PathBuf> {
         if let Some(place) = self.text.split('@').nth(1) {
-            return Err(format!("overlay {}: '@{place}' was not filled in", self.name));
+            return Err(format!(
+                "overlay {}: '@{place}' was not filled in",
+                self.name
+            ));
         }
         let source = dir.join(format!("{}.dtso", self.name));
         let blob = source.with_extension("dtbo");
@@ -99,7 +102,9 @@ mod tests {
 
     #[test]
     fn forgotten_places_are_named() {
-        let error = Template::text("t", "a = <@size@>;").compile(Path::new("/")).unwrap_err();
+        let error = Template::text("t", "a = <@size@>;")
+            .compile(Path::new("/"))
+            .unwrap_err();
         assert!(error.contains("@size"), "{error}");
     }
 }

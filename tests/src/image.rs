@@ -38,8 +38,15 @@ pub fn flat_bytes(elf: &[u8]) -> Result<Vec<u8>> {
     let segments = table(elf, 32, 54, 56)?
         .map(|header| Segment::read(elf, header))
         .collect::<Result<Vec<_>>>()?;
-    let loads: Vec<_> = segments.iter().filter(|s| s.kind == PT_LOAD && s.file_size > 0).collect();
-    let base = loads.iter().map(|s| s.address).min().ok_or("no loadable segment")?;
+    let loads: Vec<_> = segments
+        .iter()
+        .filter(|s| s.kind == PT_LOAD && s.file_size > 0)
+        .collect();
+    let base = loads
+        .iter()
+        .map(|s| s.address)
+        .min()
+        .ok_or("no loadable segment")?;
     let mut flat = Vec::new();
     for segment in loads {
         let at = (segment.address - base) as usize;
@@ -91,7 +98,12 @@ impl Segment {
 
 /// Offsets of the entries of a header table, whose place, entry size and
 /// count stand at the given offsets of the ELF header.
-fn table(elf: &[u8], place: usize, entry: usize, count: usize) -> Result<impl Iterator<Item = usize> + use<>> {
+fn table(
+    elf: &[u8],
+    place: usize,
+    entry: usize,
+    count: usize,
+) -> Result<impl Iterator<Item = usize> + use<>> {
     if elf.get(..5) != Some(b"\x7fELF\x02".as_slice()) {
         return Err("not a 64-bit ELF file".into());
     }
@@ -130,7 +142,8 @@ mod tests {
         elf[32..40].copy_from_slice(&64u64.to_le_bytes());
         elf[54..56].copy_from_slice(&56u16.to_le_bytes());
         elf[56..58].copy_from_slice(&2u16.to_le_bytes());
-        for (index, (address, text)) in [(0x1000u64, b"head"), (0x1008, b"tail")].iter().enumerate() {
+        for (index, (address, text)) in [(0x1000u64, b"head"), (0x1008, b"tail")].iter().enumerate()
+        {
             let header = 64 + index * 56;
             let offset = elf.len() as u64;
             elf[header..header + 4].copy_from_slice(&PT_LOAD.to_le_bytes());

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 
 /// Commands the guest script uses, as links to busybox.
 const APPLETS: &[&str] = &[
-    "awk", "cat", "cksum", "cp", "cut", "dd", "devmem", "dmesg", "echo", "expr", "grep", "head",
-    "hostname", "ifconfig", "insmod", "ip", "ln", "ls", "lsmod", "mkdir", "mknod", "mount",
-    "nproc", "ping", "poweroff", "printf", "readlink", "reboot", "rm", "rmmod", "sed", "sh",
-    "sleep", "sort", "sync", "taskset", "tail", "tr", "true", "umount", "uname", "usleep", "wc",
-    "xxd", "yes",
+    "awk", "cat", "cp", "crc32", "cttyhack", "cut", "dd", "devmem", "dmesg", "echo", "expr",
+    "grep", "head", "hexdump", "hostname", "ifconfig", "insmod", "ip", "ln", "ls", "lsmod",
+    "mkdir", "mknod", "mount", "nproc", "ping", "poweroff", "printf", "readlink", "reboot", "rm",
+    "rmmod", "sed", "setsid", "sh", "sleep", "sort", "sync", "tail", "taskset", "timeout", "tr",
+    "true", "umount", "uname", "usleep", "wc", "xxd", "yes",
 ];
 
 /// Modules a guest may load, by purpose: `insmod` order is found by
@@ -42,7 +42,11 @@ pub fn build(kernel: &Kernel) -> Result<PathBuf> {
     fs::create_dir_all(&dir).map_err(context(dir.display()))?;
     let out = dir.join(format!("{}.cpio", kernel.version.replace('/', "_")));
     // Tests run in parallel: nobody may see half a file.
-    let new = dir.join(format!(".{}.{:?}", std::process::id(), std::thread::current().id()));
+    let new = dir.join(format!(
+        ".{}.{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
     fs::write(&new, archive.finish()).map_err(context(new.display()))?;
     fs::rename(&new, &out).map_err(context(out.display()))?;
     Ok(out)
@@ -55,7 +59,9 @@ fn skeleton() -> Result<Archive> {
     for dir in ["bin", "dev", "lib", "mnt", "proc", "sys", "tmp"] {
         archive.dir(dir);
     }
-    archive.chardev("dev/console", 5, 1).chardev("dev/null", 1, 3);
+    archive
+        .chardev("dev/console", 5, 1)
+        .chardev("dev/null", 1, 3);
     let data = fs::read(&busybox).map_err(context(busybox.display()))?;
     archive.file("bin/busybox", 0o755, &data);
     for applet in APPLETS {

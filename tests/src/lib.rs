@@ -1,25 +1,33 @@
 //! Whole-system tests of Stagegate: everything needed to start a machine
 //! under QEMU, talk to it, look at it from outside, and judge what it did.
 //!
-//! * [`paths`]: where tools, kernels and results are.
-//! * [`cpio`], [`modules`], [`initramfs`]: the guests' root file system.
-//! * [`image`]: the hypervisor's ELF as the flat image that boot loaders take.
-//! * [`devicetree`]: the board's device tree with overlays applied.
-//! * [`machine`], [`console`], [`qmp`], [`trace`]: a running QEMU, its serial
-//!   line, its monitor and its event trace.
-//! * [`checks`]: verdicts.
+//! * [`paths`] knows where tools, kernels and results are;
+//! * [`cpio`], [`modules`] and [`initramfs`] make the guests' root file system;
+//! * [`image`] turns the hypervisor's ELF into what boot loaders take;
+//! * [`devicetree`] applies overlays to the board's device tree;
+//! * [`machine`], [`console`], [`qmp`] and [`trace`] are a running QEMU, its
+//!   serial line, its monitor and its event trace;
+//! * [`setup`] puts Stagegate and its VMs on a machine;
+//! * [`guest`] understands what Linux guests say about themselves;
+//! * [`checks`], [`timeline`] and [`report`] hold verdicts and show them;
+//! * [`scenario`] is the demonstration behind `make run`.
 
 pub mod checks;
 pub mod console;
 pub mod cpio;
 pub mod crc;
 pub mod devicetree;
+pub mod guest;
 pub mod image;
 pub mod initramfs;
 pub mod machine;
 pub mod modules;
 pub mod paths;
 pub mod qmp;
+pub mod report;
+pub mod scenario;
+pub mod setup;
+pub mod timeline;
 pub mod trace;
 
 /// What the helpers of this crate return: a sentence for the person who runs

@@ -30,10 +30,12 @@ pub fn target() -> PathBuf {
 
 /// The hypervisor's ELF file (`STAGEGATE_HV`).
 pub fn hypervisor() -> Result<PathBuf> {
-    let path = from_env("STAGEGATE_HV").unwrap_or_else(|| {
-        target().join("aarch64-unknown-none-softfloat/release/stagegate-hv")
-    });
-    existing(path, "build it: cargo build --release -p hypervisor --target aarch64-unknown-none-softfloat")
+    let path = from_env("STAGEGATE_HV")
+        .unwrap_or_else(|| target().join("aarch64-unknown-none-softfloat/release/stagegate-hv"));
+    existing(
+        path,
+        "build it: cargo build --release -p hypervisor --target aarch64-unknown-none-softfloat",
+    )
 }
 
 /// QEMU for AArch64 (`QEMU`).

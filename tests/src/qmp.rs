@@ -20,7 +20,9 @@ const ANSWER: Duration = Duration::from_secs(20);
 impl Qmp {
     /// Takes QEMU's greeting and leaves negotiation mode.
     pub fn new(stream: UnixStream) -> Result<Self> {
-        stream.set_read_timeout(Some(ANSWER)).map_err(context("monitor"))?;
+        stream
+            .set_read_timeout(Some(ANSWER))
+            .map_err(context("monitor"))?;
         let writer = stream.try_clone().map_err(context("monitor"))?;
         let mut qmp = Self {
             reader: BufReader::new(stream),
@@ -84,12 +86,16 @@ impl Qmp {
 
     /// Connects or cuts a network device's cable.
     pub fn set_link(&mut self, id: &str, up: bool) -> Result<()> {
-        self.execute("set_link", json!({"name": id, "up": up})).map(drop)
+        self.execute("set_link", json!({"name": id, "up": up}))
+            .map(drop)
     }
 
     fn read(&mut self) -> Result<Value> {
         let mut line = String::new();
-        let count = self.reader.read_line(&mut line).map_err(context("monitor"))?;
+        let count = self
+            .reader
+            .read_line(&mut line)
+            .map_err(context("monitor"))?;
         if count == 0 {
             return Err("monitor: QEMU closed the connection".into());
         }

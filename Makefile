@@ -1,0 +1,52 @@
+# Stagegate: see README.md. Every command installs or fetches what it needs.
+#
+#   make run     boot the two-VM scenario on QEMU; report in target/run
+#   make test    all tests, host and QEMU
+#   make check   formatting, lints on both targets, documentation
+#   make shell   the scenario's machine by hand (Ctrl-a x ends QEMU)
+#   make bench   figures; report in target/bench
+#
+# Own programs and files: QEMU=, KERNEL=, INITRD=, STAGEGATE_CACHE=DIR.
+
+SHELL := /bin/bash
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+HV_TARGET := aarch64-unknown-none-softfloat
+CARGO := cargo
+TESTS := $(CARGO) run --quiet --release -p stagegate-tests --bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup hypervisor guests run test check shell bench clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup:
+	@tests/scripts/install-tools.sh
+	@tests/scripts/fetch-guests.sh
+
+hypervisor: setup
+	$(CARGO) build --release -p hypervisor --bin stagegate-hv --target $(HV_TARGET)
+
+# The bare-metal guests of the tests.
+guests: setup
+	$(CARGO) build --release -p stagegate-guests --target $(HV_TARGET)
+
+run: hypervisor
+	@$(TESTS) scenario
+
+test: hypervisor guests
+	tests/scripts/run-tests.sh
+
+check: setup
+	tests/scripts/check.sh
+
+shell: hypervisor
+	@$(TESTS) shell
+
+bench: hypervisor guests
+	@$(TESTS) bench
+
+clean:
+	$(CARGO) clean
+	rm -rf target

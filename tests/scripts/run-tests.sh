@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs every test and adds the results up:
+#   host tests of all crates, then the QEMU tests of tests/tests/.
+# Arguments go to `cargo test` (e.g. a filter).
+
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+cd "$STAGEGATE_ROOT"
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+
+# A QEMU machine keeps several threads busy: two at a time are enough for
+# two CPUs, and waiting for guests is what takes the time.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}
+
+suite() { # suite TITLE COMMAND...
+    printf '\n== %s\n' "$1"
+    shift
+    "$@" 2>&1 | tee -a "$log" || status=1
+}
+
+suite "host tests" cargo test --workspace --exclude stagegate-tests --no-fail-fast "$@"
+suite "runner and QEMU tests" cargo test --release -p stagegate-tests --no-fail-fast "$@"
+
+awk -v bad=$status '
+    /^test result:/ { passed += $4; failed += $6; ignored += $8 }
+    END {
+        printf "\n%d passed, %d failed, %d ignored\n", passed, failed, ignored
+        exit (bad || failed || !passed)
+    }' "$log"

@@ -1,0 +1,139 @@
+//! A machine with Stagegate on it: the hypervisor's image, the modules in
+//! memory, and the board's device tree with the configuration applied.
+
+use crate::devicetree::{self, Template, reg};
+use crate::image;
+use crate::machine::{Machine, Running};
+use crate::paths::{self, Kernel};
+use crate::{Result, context, initramfs};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where the first module goes: above the hypervisor and the device tree,
+/// which QEMU places within the first 256 MiB of RAM.
+const FIRST_MODULE: u64 = 0x5000_0000;
+const MODULE_ALIGN: u64 = 0x20_0000;
+
+/// A file in memory that the configuration refers to.
+#[derive(Clone, Copy, Debug)]
+pub struct Module {
+    /// Physical address.
+    pub address: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Module {
+    /// The node of a VM's kernel.
+    pub fn as_kernel(&self, bootargs: &str) -> String {
+        self.node("kernel", &format!("bootargs = \"{bootargs}\";"))
+    }
+
+    /// The node of a VM's initramfs.
+    pub fn as_ramdisk(&self) -> String {
+        self.node("ramdisk", "")
+    }
+
+    fn node(&self, kind: &str, more: &str) -> String {
+        format!(
+            "module@{:x} {{ compatible = \"multiboot,{kind}\", \"multiboot,module\"; reg = <{}>; {more} }};",
+            self.address,
+            reg(self.address, self.size)
+        )
+    }
+}
+
+/// A Linux kernel and its initramfs in memory; VMs may share them.
+pub struct Linux {
+    kernel: Module,
+    initrd: Module,
+    /// Kernel release.
+    pub version: String,
+}
+
+impl Linux {
+    /// Both nodes for a VM.
+    pub fn nodes(&self, bootargs: &str) -> String {
+        self.kernel.as_kernel(bootargs) + &self.initrd.as_ramdisk()
+    }
+}
+
+/// What a guest of ours needs on its command line.
+pub fn bootargs(name: &str, cpus: u32, memory_mib: u32, steps: &str) -> String {
+    format!(
+        "console=ttyAMA0 quiet panic=-1 stagegate.name={name} stagegate.cpus={cpus} \
+         stagegate.mem={memory_mib} stagegate.do={steps}"
+    )
+}
+
+/// A machine with Stagegate under construction.
+pub struct Setup {
+    /// The machine; change it as needed before [`Setup::start`].
+    pub machine: Machine,
+    overlays: Vec<Template>,
+    next: u64,
+}
+
+impl Setup {
+    /// Starts from a machine that boots at EL2.
+    pub fn new(machine: Machine) -> Result<Self> {
+        Ok(Self {
+            machine,
+            overlays: vec![Template::named("symbols")?],
+            next: FIRST_MODULE,
+        })
+    }
+
+    /// Puts a file into memory.
+    pub fn module(&mut self, file: &Path) -> Result<Module> {
+        let size = fs::metadata(file).map_err(context(file.display()))?.len();
+        let address = self.next;
+        self.next = (address + size).next_multiple_of(MODULE_ALIGN);
+        self.machine.blobs.push((file.to_path_buf(), address));
+        Ok(Module { address, size })
+    }
+
+    /// Puts a stock kernel and our initramfs into memory.
+    pub fn linux(&mut self, kernel: &Kernel) -> Result<Linux> {
+        Ok(Linux {
+            kernel: self.module(&kernel.image)?,
+            initrd: self.module(&initramfs::build(kernel)?)?,
+            version: kernel.version.clone(),
+        })
+    }
+
+    /// Adds an overlay; they are applied in the order added.
+    pub fn overlay(&mut self, template: Template) {
+        self.overlays.push(template);
+    }
+
+    /// Adds the configuration of a single VM.
+    pub fn one_vm(&mut self, name: &str, cpus: u32, memory_mib: u32, modules: &str) -> Result<()> {
+        let template = Template::named("one-vm")?
+            .set("name", name)
+            .set("cpus", cpus)
+            .set("memory_kib", memory_mib << 10)
+            .set("modules", modules);
+        self.overlay(template);
+        Ok(())
+    }
+
+    /// Writes the device tree and starts; files go to `dir`.
+    pub fn start(mut self, dir: &Path) -> Result<Running> {
+        self.machine.dtb = Some(self.board(dir)?);
+        self.machine.kernel = Some(image::flatten(&paths::hypervisor()?)?);
+        self.machine.start(dir)
+    }
+
+    fn board(&self, dir: &Path) -> Result<PathBuf> {
+        let (base, board) = (dir.join("base.dtb"), dir.join("board.dtb"));
+        self.machine.dump_dtb(&base)?;
+        let blobs: Vec<_> = self
+            .overlays
+            .iter()
+            .map(|o| o.compile(dir))
+            .collect::<Result<_>>()?;
+        devicetree::merge(&base, &blobs, &board)?;
+        Ok(board)
+    }
+}
