@@ -1,0 +1,4 @@
+//! Tests against the fake hierarchy.
+
+mod physical;
+mod reset;
