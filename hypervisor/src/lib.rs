@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
+pub mod vgic;
 pub mod guest;
 pub mod pci;
 pub mod power;

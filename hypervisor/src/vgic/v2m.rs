@@ -1,0 +1,62 @@
+//! The CPU's view of a GICv2m frame: a page at which message-signalled
+//! interrupts are aimed (SBSA, appendix E "GICv2m").
+//!
+//! Devices do not reach this: their writes go through the SMMU to the board's
+//! own doorbell. A guest reads here which SPIs it may use for messages, and
+//! may send one by hand.
+
+use super::{Kick, SPI_BASE, Vgic};
+
+/// `MSI_TYPER`: first SPI 25:16, number of SPIs 9:0.
+const MSI_TYPER: usize = 0x008;
+/// `MSI_SETSPI_NS`: SPI to make pending, 9:0.
+const MSI_SETSPI_NS: usize = 0x040;
+/// `MSI_IIDR`.
+const MSI_IIDR: usize = 0xfcc;
+const IIDR: u32 = 0x53 << 24 | 0x43b;
+
+/// One frame and the SPIs that belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct V2m {
+    first: u32,
+    count: u32,
+}
+
+impl V2m {
+    /// A frame for `count` interrupts from INTID `first` on. `None` if they
+    /// are not all SPIs that `MSI_TYPER` can express (INTIDs below 1020).
+    #[must_use]
+    pub fn new(first: u32, count: u32) -> Option<Self> {
+        let end = first.checked_add(count)?;
+        (first >= SPI_BASE && end <= 1020 && count > 0).then_some(Self { first, count })
+    }
+
+    /// Whether `intid` is one of this frame's.
+    #[must_use]
+    pub fn contains(&self, intid: u32) -> bool {
+        intid
+            .checked_sub(self.first)
+            .is_some_and(|n| n < self.count)
+    }
+
+    /// A read of the word at `offset`; the rest reads as zero.
+    #[must_use]
+    pub fn read(&self, offset: usize) -> u32 {
+        match offset {
+            MSI_TYPER => self.first << 16 | self.count,
+            MSI_IIDR => IIDR,
+            _ => 0,
+        }
+    }
+
+    /// A write of the word at `offset`: a message for one of the frame's SPIs
+    /// makes it pending, anything else is ignored.
+    pub fn write(&self, vgic: &Vgic, offset: usize, value: u32) -> Kick {
+        let intid = value & 0x3ff;
+        if offset == MSI_SETSPI_NS && self.contains(intid) {
+            vgic.inject(0, intid, None)
+        } else {
+            Kick::NONE
+        }
+    }
+}
