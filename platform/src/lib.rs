@@ -2,11 +2,14 @@
 #![cfg_attr(not(test), no_std)]
 extern crate alloc;
 
+pub mod config;
 pub mod console;
 pub mod early;
 pub mod facts;
 pub mod fdt;
+pub mod gic;
 pub mod mmio;
+pub mod probe;
 pub mod region;
 pub mod report;
 pub mod tree;
