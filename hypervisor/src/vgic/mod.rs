@@ -34,12 +34,14 @@ mod lr;
 mod read;
 mod sgi;
 mod types;
+mod v2hw;
 pub mod v2m;
 mod write;
 
 pub use lr::{ListRegisters, Lr, Maintenance, State};
 pub use sgi::SgiKind;
 pub use types::{Config, Effects, Error, HwChanges, HwSpi, Kick, Read, Region, Version};
+pub use v2hw::GichRegisters;
 
 use alloc::boxed::Box;
 use bank::{Bank, Groups};
