@@ -1,0 +1,136 @@
+//! Policy for each SMMU: when it may sleep.
+use super::device::{DeviceConfig, PowerSource};
+use super::vm::VmConfig;
+use super::{DEFAULT_IDLE_DELAY_US, MAX_DELAY_US, Reader};
+use crate::facts::Smmu;
+use crate::tree::NodeId;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// An SMMU and when it may sleep.
+#[derive(Debug, Clone)]
+pub struct SmmuConfig {
+    /// Index into [`crate::facts::Board::smmus`], where registers, interrupts,
+    /// clocks and power domains are.
+    pub smmu: usize,
+    /// Its path.
+    pub path: String,
+    /// Its name for people.
+    pub name: String,
+    /// From the last activity to the clocks stopping, in microseconds.
+    pub idle_delay_us: u64,
+    /// From the last activity to the power domain going down, in microseconds;
+    /// `None`: never.
+    pub off_delay_us: Option<u64>,
+    /// Never sleeps.
+    pub always_on: bool,
+    /// Its masters: indices of VM and device in the plan.
+    pub masters: Vec<(usize, usize)>,
+    /// Its TBUs with a supply of their own, in the order of the facts.
+    pub tbus: Vec<TbuConfig>,
+}
+
+/// A TBU and when it may sleep.
+#[derive(Debug, Clone)]
+pub struct TbuConfig {
+    /// Index into [`Smmu::tbus`].
+    pub tbu: usize,
+    /// Its path.
+    pub path: String,
+    /// From the last activity to its clocks stopping, in microseconds.
+    pub idle_delay_us: u64,
+}
+
+const IDLE: &str = "stagegate,idle-delay-us";
+const OFF: &str = "stagegate,off-delay-us";
+const ALWAYS_ON: &str = "stagegate,always-on";
+
+pub(super) fn read(r: &mut Reader<'_, '_>, vms: &[VmConfig]) -> Vec<SmmuConfig> {
+    let board = r.board;
+    let enabled = board.smmus.iter().enumerate().filter(|(_, s)| s.enabled);
+    enabled
+        .map(|(index, smmu)| one(r, index, smmu, vms))
+        .collect()
+}
+
+fn one(r: &mut Reader<'_, '_>, index: usize, smmu: &Smmu, vms: &[VmConfig]) -> SmmuConfig {
+    let id = smmu.node;
+    let masters = masters(smmu.node, vms);
+    let sleepless = |&(vm, device): &(usize, usize)| {
+        let device = vms.get(vm).and_then(|v: &VmConfig| v.devices.get(device));
+        device.is_some_and(|d: &DeviceConfig| d.power_sources == [PowerSource::AlwaysOn])
+    };
+    let told = r.flag(id, ALWAYS_ON);
+    let always_on = told || (!masters.is_empty() && masters.iter().all(sleepless));
+    let idle_delay_us = delay(r, id, IDLE).unwrap_or(DEFAULT_IDLE_DELAY_US);
+    let off_delay_us = delay(r, id, OFF);
+    if !masters.is_empty() && !always_on && !smmu.is_switchable() {
+        let what = "masters stand behind it, but nothing can switch it off";
+        let remedy = "give it clocks or power-domains, or stagegate,always-on";
+        r.error("smmu-no-supply", (id, "clocks"), what, remedy);
+    }
+    check_delays(r, smmu, idle_delay_us, off_delay_us);
+    let label = r.tree.node(id).property("label").and_then(|p| p.string());
+    SmmuConfig {
+        smmu: index,
+        path: smmu.path.clone(),
+        name: label.unwrap_or_else(|| r.tree.node(id).name()).into(),
+        idle_delay_us,
+        off_delay_us,
+        always_on,
+        masters,
+        tbus: tbus(r, smmu, idle_delay_us),
+    }
+}
+
+fn masters(smmu: NodeId, vms: &[VmConfig]) -> Vec<(usize, usize)> {
+    let mut list = Vec::new();
+    for (v, vm) in vms.iter().enumerate() {
+        for (d, device) in vm.devices.iter().enumerate() {
+            if device.streams.iter().any(|s| s.smmu == smmu) {
+                list.push((v, d));
+            }
+        }
+    }
+    list
+}
+
+fn delay(r: &mut Reader<'_, '_>, id: NodeId, name: &str) -> Option<u64> {
+    let property = r.tree.node(id).property(name)?;
+    let value = property.number().filter(|&us| us <= MAX_DELAY_US);
+    if value.is_none() {
+        let remedy = format!("write microseconds, at most {MAX_DELAY_US}");
+        r.error("delay", (id, name), "not a delay", remedy);
+    }
+    value
+}
+
+fn check_delays(r: &mut Reader<'_, '_>, smmu: &Smmu, idle: u64, off: Option<u64>) {
+    let Some(off) = off else { return };
+    if off < idle {
+        let what = format!("power would go ({off} us) before the clocks stop ({idle} us)");
+        let remedy = "choose at least the idle delay";
+        r.error("delay-order", (smmu.node, OFF), what, remedy);
+    }
+    if smmu.power_domains.is_empty() {
+        let what = "it has no power domain to switch off";
+        r.warning(
+            "delay-unused",
+            (smmu.node, OFF),
+            what,
+            "add power-domains or remove it",
+        );
+    }
+}
+
+fn tbus(r: &mut Reader<'_, '_>, smmu: &Smmu, default: u64) -> Vec<TbuConfig> {
+    let listed = smmu.tbus.iter().enumerate();
+    listed
+        .map(|(index, tbu)| TbuConfig {
+            tbu: index,
+            path: tbu.path.clone(),
+            idle_delay_us: delay(r, tbu.node, IDLE).unwrap_or(default),
+        })
+        .collect()
+}

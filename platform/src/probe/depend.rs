@@ -1,0 +1,128 @@
+//! What a node of the tree depends on, and which driver of ours serves it.
+use crate::facts::reference::references;
+use crate::fdt::Node;
+use crate::tree::{NodeId, Tree};
+use alloc::vec::Vec;
+
+/// Drivers for suppliers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Driver {
+    /// A clock that always runs.
+    FixedClock,
+    /// A clock derived from another at a fixed ratio.
+    FixedFactor,
+    /// A clock behind a GPIO line.
+    GpioGate,
+    /// PL061 GPIO controller.
+    Pl061,
+    /// SCMI firmware reached by SMC or HVC.
+    ScmiSmc,
+    /// A protocol below SCMI firmware.
+    ScmiProtocol,
+    /// ZynqMP platform firmware (EEMI).
+    Eemi,
+    /// Clock controller below ZynqMP firmware.
+    EemiClock,
+    /// Qualcomm clock controller with a table of its own.
+    Qualcomm,
+}
+
+const DRIVERS: &[(&str, Driver)] = &[
+    ("fixed-clock", Driver::FixedClock),
+    ("fixed-factor-clock", Driver::FixedFactor),
+    ("gpio-gate-clock", Driver::GpioGate),
+    ("arm,pl061", Driver::Pl061),
+    ("arm,scmi-smc", Driver::ScmiSmc),
+    ("arm,scmi-smc-param", Driver::ScmiSmc),
+    ("xlnx,zynqmp-firmware", Driver::Eemi),
+    ("xlnx,zynqmp-clk", Driver::EemiClock),
+    ("qcom,gcc-sdm845", Driver::Qualcomm),
+    ("qcom,sdm845-gpucc", Driver::Qualcomm),
+    ("qcom,gcc-msm8996", Driver::Qualcomm),
+    ("qcom,mmcc-msm8996", Driver::Qualcomm),
+    ("qcom,gcc-sc7180", Driver::Qualcomm),
+    ("qcom,sc7180-gpucc", Driver::Qualcomm),
+];
+
+/// The driver for a supplier's node, if there is one.
+#[must_use]
+pub fn driver_of(tree: &Tree<'_>, id: NodeId) -> Option<Driver> {
+    let node = tree.node(id);
+    let listed = DRIVERS.iter().find(|(name, _)| node.is_compatible(name));
+    listed.map(|&(_, driver)| driver).or_else(|| {
+        let parent = tree.node(tree.parent(id)?);
+        let firmware = parent
+            .property("compatible")?
+            .strings()
+            .any(|s| s.starts_with("arm,scmi"));
+        let protocol = node.base_name() == "protocol";
+        (firmware && protocol && driver_of(tree, tree.parent(id)?).is_some())
+            .then_some(Driver::ScmiProtocol)
+    })
+}
+
+impl Driver {
+    /// Whether the clocks a controller itself consumes matter to us. Those of
+    /// an SoC's clock controller are crystals the SoC cannot run without.
+    const fn needs_inputs(self) -> bool {
+        !matches!(self, Self::Qualcomm | Self::EemiClock | Self::Pl061)
+    }
+}
+
+/// List properties that name suppliers.
+const LISTS: &[(&str, &str)] = &[
+    ("clocks", "#clock-cells"),
+    ("power-domains", "#power-domain-cells"),
+    ("enable-gpios", "#gpio-cells"),
+];
+
+/// The direct suppliers of a node, each once. The firmware node above a
+/// firmware protocol counts.
+#[must_use]
+pub fn suppliers_of(tree: &Tree<'_>, id: NodeId) -> Vec<NodeId> {
+    let mut list = Vec::new();
+    let driver = driver_of(tree, id);
+    if driver.is_none_or(Driver::needs_inputs) {
+        for &(property, cells) in LISTS {
+            list.extend(named(tree, &tree.node(id), property, cells));
+        }
+    }
+    if matches!(driver, Some(Driver::ScmiProtocol | Driver::EemiClock)) {
+        list.extend(tree.parent(id));
+    }
+    let mut once: Vec<NodeId> = Vec::new();
+    for supplier in list {
+        if supplier != id && !once.contains(&supplier) {
+            once.push(supplier);
+        }
+    }
+    once
+}
+
+fn named(tree: &Tree<'_>, node: &Node<'_>, property: &str, cells: &str) -> Vec<NodeId> {
+    let list = node
+        .property(property)
+        .and_then(|p| references(tree, p, cells).ok());
+    list.unwrap_or_default()
+        .into_iter()
+        .flatten()
+        .map(|r| r.provider)
+        .collect()
+}
+
+/// Whether `from` is `on`, or gets something from it, however indirectly.
+#[must_use]
+pub fn depends_on(tree: &Tree<'_>, from: NodeId, on: NodeId) -> bool {
+    let mut seen = Vec::new();
+    let mut open = alloc::vec![from];
+    while let Some(at) = open.pop() {
+        if at == on {
+            return true;
+        }
+        if !seen.contains(&at) {
+            seen.push(at);
+            open.extend(suppliers_of(tree, at));
+        }
+    }
+    false
+}
