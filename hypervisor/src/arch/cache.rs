@@ -37,6 +37,28 @@ pub fn clean_invalidate(start: u64, len: u64) {
     dsb_sy();
 }
 
+/// Zeroes page-aligned RAM, by whole blocks where the CPU can (`DC ZVA`): this
+/// is what a VM's memory costs at each start.
+///
+/// Only `Extent::scrub` calls it, which vouches for the range.
+pub(super) fn zero(start: u64, len: u64) {
+    let dczid: u64;
+    // SAFETY: reads a constant register.
+    unsafe { asm!("mrs {}, dczid_el0", out(reg) dczid, options(nomem, nostack, preserves_flags)) };
+    let (block, prohibited) = (4 << (dczid & 0xf), dczid & 0x10 != 0);
+    if prohibited || !start.is_multiple_of(block) || !len.is_multiple_of(block) {
+        // SAFETY: the range is an extent: mapped RAM without Rust objects.
+        unsafe { core::ptr::write_bytes(start as *mut u8, 0, len as usize) };
+        return;
+    }
+    let end = start + len;
+    // SAFETY: as above; each block lies wholly inside the range.
+    unsafe {
+        asm!("2:", "dc zva, {at}", "add {at}, {at}, {block}", "cmp {at}, {end}", "b.lo 2b",
+             at = inout(reg) start => _, block = in(reg) block, end = in(reg) end, options(nostack));
+    }
+}
+
 /// Makes instructions written to memory visible to every CPU's fetches.
 pub fn invalidate_instructions() {
     // SAFETY: drops cached copies only.

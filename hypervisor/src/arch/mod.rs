@@ -14,6 +14,7 @@ pub mod percpu;
 pub mod ram;
 pub mod regs;
 pub mod smp;
+pub mod tables;
 pub mod timer;
 pub mod trace;
 pub mod vectors;

@@ -14,7 +14,7 @@ pub struct PerCpu {
     /// Affinity fields of `MPIDR_EL1`.
     pub mpidr: u64,
     /// The vCPU that lives here, if any.
-    pub vcpu: Option<&'static crate::machine::vcpu::Vcpu>,
+    pub vcpu: Option<crate::machine::vcpu::VcpuRef>,
 }
 
 /// Makes `record` this CPU's own.
@@ -34,13 +34,6 @@ pub fn try_get() -> Option<&'static PerCpu> {
     // SAFETY: only `set` writes TPIDR_EL2 and it takes a `&'static PerCpu`;
     // boot clears the register before.
     unsafe { (address as *const PerCpu).as_ref() }
-}
-
-/// This CPU's vCPU. `None` on a CPU that no VM owns.
-#[must_use]
-#[inline]
-pub fn vcpu() -> Option<&'static crate::machine::vcpu::Vcpu> {
-    try_get().and_then(|cpu| cpu.vcpu)
 }
 
 /// Clears the pointer, before anything may ask for it.

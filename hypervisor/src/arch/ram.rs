@@ -5,6 +5,7 @@
 //! every [`Extent`] comes out of it and is in one hand only.
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use platform::region::Region;
 
 /// RAM that EL2 maps read-write and in which no Rust object lives.
@@ -59,7 +60,7 @@ impl Extent {
         if !self.contains(to, data.len() as u64) {
             return Err(OutOfExtent(to));
         }
-        // SAFETY: an `Extent` is mapped RAM without Rust objects (`RamMap::new`)
+        // SAFETY: an `Extent` is mapped RAM without Rust objects (`RamMap::claim`)
         // and the range was just checked.
         unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), to as *mut u8, data.len()) };
         Ok(())
@@ -82,8 +83,7 @@ impl Extent {
     /// Fills it with zeros and cleans it to memory, so that neither a CPU with
     /// caches off nor a device can read what stood there.
     pub fn scrub(self) {
-        // SAFETY: as for `write`.
-        unsafe { core::ptr::write_bytes(self.start as *mut u8, 0, self.len as usize) };
+        super::cache::zero(self.start, self.len);
         super::cache::clean_invalidate(self.start, self.len);
     }
 }
@@ -99,13 +99,17 @@ pub struct RamMap {
 }
 
 impl RamMap {
-    /// All of `memory` but for the image, `reserved` and `modules`.
+    /// All of `memory` but for the image, `reserved` and `modules`. `None` but
+    /// for the first call: RAM is given out once.
     ///
-    /// # Safety
-    /// `memory` and `reserved` are the board's truth, all of `memory` is mapped
-    /// read-write at its physical address, and this is called once.
+    /// The caller passes what the device tree says, and has mapped it: that the
+    /// tree tells the truth about the board is what everything here rests on.
     #[must_use]
-    pub unsafe fn new(memory: &[Region], reserved: &[Region], modules: &[Region]) -> Self {
+    pub fn claim(memory: &[Region], reserved: &[Region], modules: &[Region]) -> Option<Self> {
+        static CLAIMED: AtomicBool = AtomicBool::new(false);
+        if CLAIMED.swap(true, Ordering::AcqRel) {
+            return None;
+        }
         let image = super::boot::image();
         let mut free: Vec<(u64, u64)> = memory.iter().filter_map(|r| r.end().map(|end| (r.base, end))).collect();
         let taken = reserved.iter().chain(modules).filter_map(|r| r.end().map(|end| (r.base, end)));
@@ -113,7 +117,7 @@ impl RamMap {
             let (start, end) = (start & !0xfff, end.next_multiple_of(4096));
             free = free.iter().flat_map(|&(a, b)| [(a, b.min(start)), (a.max(end), b)]).filter(|(a, b)| a < b).collect();
         }
-        Self { free, modules: modules.to_vec() }
+        Some(Self { free, modules: modules.to_vec() })
     }
 
     /// Takes `len` bytes aligned to `align` from the largest free piece's end;

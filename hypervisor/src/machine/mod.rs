@@ -2,8 +2,19 @@
 //! rooms together. Only built for EL2; whatever can be tested on a host lives
 //! in the modules beside this one.
 
+pub mod board;
 pub mod boot;
+pub mod calls;
+pub mod compose;
 pub mod console;
+pub mod devices;
 pub mod fault;
+pub mod gic;
+pub mod irq;
+pub mod life;
+pub mod load;
+pub mod mmio;
+pub mod ram;
 pub mod run;
 pub mod vcpu;
+pub mod vm;

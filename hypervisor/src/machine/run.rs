@@ -1,12 +1,138 @@
 //! Exits from guests: one match, then back.
+//!
+//! A hypercall and a register read of the virtual interrupt controller are the
+//! exits that count; both stay on the straight path of this file.
 
+use super::life::{self, Ending};
+use super::vcpu::VcpuRef;
+use super::{calls, irq, mmio};
+use crate::arch::regs::{self, elr_el2, far_el2, hpfar_el2, spsr_el2};
 use crate::arch::vectors::Frame;
+use crate::trap::esr::{self, Exit};
+use crate::trap::inject::{self, Exception, Interrupted};
+use crate::trap::sysreg::{self, Action};
 
-/// A synchronous exit.
-pub extern "C" fn guest_sync(_frame: &mut Frame, _esr: u64) {}
-/// An interrupt.
-pub extern "C" fn guest_irq(_frame: &mut Frame) {}
-/// serror
-pub extern "C" fn guest_serror(_frame: &mut Frame) {}
-/// First
-pub extern "C" fn first_entry(_frame: &mut Frame) {}
+/// A synchronous exit of this CPU's vCPU.
+pub extern "C" fn guest_sync(frame: &mut Frame, syndrome: u64) {
+    let Some(me) = VcpuRef::here() else { return };
+    match esr::decode(syndrome, far_el2::read(), hpfar_el2::read()) {
+        Exit::Hvc { imm: 0 } => calls::call(me, frame),
+        Exit::DataAbort(abort) => mmio::data_abort(me, frame, &abort),
+        Exit::SysReg(access) => system_register(me, frame, access),
+        Exit::Smc { imm: 0 } => {
+            skip();
+            calls::call(me, frame);
+        }
+        Exit::Wfx { .. } => skip(),
+        Exit::InstructionAbort(abort) => {
+            mmio::instruction_abort(me, abort.ipa, abort.va.unwrap_or(0));
+        }
+        Exit::Smc { .. } | Exit::Hvc { .. } | Exit::Undefined(_) | Exit::Aarch32Cp { .. } => {
+            if matches!(esr::decode(syndrome, 0, 0), Exit::Hvc { .. }) {
+                // The saved address already points behind the HVC.
+                elr_el2::write(elr_el2::read().wrapping_sub(4));
+            }
+            raise(Exception::Undefined);
+        }
+        _ => crash(me, frame, format_args!("{}", esr::describe(syndrome))),
+    }
+    finish(me, frame);
+}
+
+/// A physical interrupt arrived while the guest ran.
+pub extern "C" fn guest_irq(frame: &mut Frame) {
+    let Some(me) = VcpuRef::here() else { return };
+    irq::handle_all();
+    finish(me, frame);
+}
+
+/// An asynchronous external abort. If it concerns this guest only, it dies; a
+/// contained error needs no more.
+pub extern "C" fn guest_serror(frame: &mut Frame) {
+    let Some(me) = VcpuRef::here() else { return };
+    crash(me, frame, format_args!("SError: {}", esr::describe(regs::esr_el2::read())));
+    finish(me, frame);
+}
+
+/// This CPU becomes its vCPU: waits for the first start.
+pub extern "C" fn first_entry(frame: &mut Frame) {
+    let Some(me) = VcpuRef::here() else { return };
+    let start = life::wait_for_start(me);
+    me.enter(start, frame);
+    finish(me, frame);
+}
+
+/// What must be right before the guest goes on.
+#[inline]
+fn finish(me: VcpuRef, frame: &mut Frame) {
+    while !me.vm.life.runs() {
+        restart(me, frame);
+    }
+    irq::before_enter(&me);
+}
+
+/// The VM ends, or this vCPU is off: waits until it starts again.
+#[cold]
+pub fn restart(me: VcpuRef, frame: &mut Frame) {
+    let start = life::wait_for_start(me);
+    me.enter(start, frame);
+}
+
+/// Steps over the instruction that trapped.
+#[inline]
+pub fn skip() {
+    elr_el2::write(elr_el2::read().wrapping_add(4));
+}
+
+/// A trapped system register.
+fn system_register(me: VcpuRef, frame: &mut Frame, access: esr::SysRegAccess) {
+    let write = access.write.then(|| frame.get(access.rt));
+    match sysreg::handle(access.reg, write, &me.vm.features) {
+        Action::Value(value) => frame.set(access.rt, value),
+        Action::Ignored => {}
+        Action::Sgi { value, .. } => irq::send_guest_sgi(&me, value),
+        Action::InjectUndef => {
+            me.vm.counters.undefined(access.reg);
+            return raise(Exception::Undefined);
+        }
+    }
+    skip();
+}
+
+/// Makes the guest take an exception at EL1.
+pub fn raise(exception: Exception) {
+    let taken = inject::take(
+        Interrupted {
+            pc: elr_el2::read(),
+            pstate: spsr_el2::read(),
+            vbar_el1: regs::vbar_el1::read(),
+            sctlr_el1: regs::sctlr_el1::read(),
+        },
+        exception,
+    );
+    elr_el2::write(taken.pc);
+    spsr_el2::write(taken.pstate);
+    regs::elr_el1::write(taken.elr_el1);
+    regs::spsr_el1::write(taken.spsr_el1);
+    regs::esr_el1::write(taken.esr_el1);
+    if let Some(far) = taken.far_el1 {
+        regs::far_el1::write(far);
+    }
+}
+
+/// Ends the VM of a vCPU that did what no guest may, with a report.
+#[cold]
+pub fn crash(me: VcpuRef, frame: &Frame, why: core::fmt::Arguments<'_>) {
+    log::error!("{} vCPU {}: {why}", me.vm.name, me.index);
+    log::error!(
+        "  pc {:#x} pstate {:#x} far {:#x} ipa page {:#x}",
+        elr_el2::read(),
+        spsr_el2::read(),
+        far_el2::read(),
+        (hpfar_el2::read() & 0xfff_ffff_fff0) << 8,
+    );
+    for (i, four) in frame.x.chunks(4).enumerate() {
+        log::error!("  x{:<2} {four:016x?}", i * 4);
+    }
+    life::request_end(me.vm, Ending::Crash);
+}

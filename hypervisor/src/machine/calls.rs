@@ -1,0 +1,46 @@
+//! Hypercalls: PSCI and SMCCC discovery, then Stagegate's own services.
+
+use super::life::{self, Ending};
+use super::run;
+use super::vcpu::VcpuRef;
+use crate::arch::vectors::Frame;
+use crate::psci::{self, Outcome, SUCCESS};
+
+/// SMCCC's answer to a function nobody knows.
+const NOT_SUPPORTED: u64 = u64::MAX;
+
+/// Serves HVC #0 or SMC #0: arguments and results are in x0 to x3.
+#[inline]
+pub fn call(me: VcpuRef, frame: &mut Frame) {
+    let [x0, x1, x2, x3] = [frame.x[0], frame.x[1], frame.x[2], frame.x[3]];
+    match psci::decode(x0, x1, x2, x3) {
+        psci::Call::Foreign { function } => frame.x[0] = foreign(me, function, frame),
+        call => standard(me, call, frame),
+    }
+}
+
+fn foreign(_me: VcpuRef, _function: u32, _frame: &mut Frame) -> u64 {
+    NOT_SUPPORTED
+}
+
+/// PSCI and the architecture's own calls.
+#[inline(never)]
+fn standard(me: VcpuRef, call: psci::Call, frame: &mut Frame) {
+    let vcpus = me.vm.psci_view();
+    let outcome = psci::serve(call, &vcpus, me.vm.mitigations, |address| me.vm.ram.contains(address, 4));
+    match outcome {
+        Outcome::Return(value) => frame.x[0] = value,
+        Outcome::Start(index) => {
+            frame.x[0] = SUCCESS;
+            super::irq::kick(me.vm.vcpus[index].cpu);
+        }
+        Outcome::Standby => {
+            frame.x[0] = SUCCESS;
+            super::irq::standby(&me);
+        }
+        Outcome::CpuOff => run::restart(me, frame),
+        Outcome::SystemOff => life::request_end(me.vm, Ending::PowerOff),
+        Outcome::SystemReset => life::request_end(me.vm, Ending::Reset),
+        Outcome::Foreign(_) => frame.x[0] = NOT_SUPPORTED,
+    }
+}

@@ -1,0 +1,164 @@
+//! Joins the rooms: turns the board's facts and the operator's plan into VMs
+//! on CPUs. The only file that knows all of them.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use pgtable::{Config, Granule};
+use platform::config::{Inputs, Plan, Source, VmConfig};
+use platform::facts::{Board, GicKind};
+use platform::report::Report;
+use platform::tree::Tree;
+
+use super::boot::{Stop, show};
+use super::devices::Devices;
+use super::irq::{Owner, Private};
+use super::life::Life;
+use super::ram::{GuestRam, PIECE};
+use super::vcpu::Vcpu;
+use super::vm::{Counters, IPA_BITS, Images, Stage2, Vm};
+use crate::arch::ram::RamMap;
+use crate::arch::regs;
+use crate::arch::tables::TableMemory;
+use crate::psci::Mitigations;
+use crate::trap::features::{Features, Offer};
+use crate::vgic::{self, Vgic};
+
+/// SPIs of every guest: INTID 32 to 287, as many as QEMU's machine has.
+const GUEST_SPIS: usize = 256;
+
+/// Reads the plan and makes its VMs. CPUs are given out in order, each to one
+/// vCPU.
+pub fn vms(tree: &Tree<'_>, board: &Board, memory: &mut RamMap, cpus: usize) -> Result<Vec<&'static Vm>, Stop> {
+    let mut report = Report::new();
+    let plan = platform::config::plan(tree, board, Inputs::default(), &mut report);
+    show(&report);
+    if report.has_errors() {
+        return Err(Stop("the configuration has errors"));
+    }
+    let mut next_cpu = 0;
+    let mut vms = Vec::new();
+    for config in &plan.vms {
+        if next_cpu + config.cpus > cpus {
+            return Err(Stop("the configuration asks for more CPUs than there are"));
+        }
+        match vm(board, &plan, config, memory, next_cpu) {
+            Ok(vm) => vms.push(vm),
+            Err(stop) => log::error!("{}: {stop}: skipped", config.name),
+        }
+        next_cpu += config.cpus;
+    }
+    if vms.is_empty() {
+        return Err(Stop("no VM can start"));
+    }
+    Ok(vms)
+}
+
+fn vm(board: &Board, _plan: &Plan, config: &VmConfig, memory: &mut RamMap, first_cpu: usize) -> Result<&'static Vm, Stop> {
+    let images = images(config, memory)?;
+    let ram = ram(config.memory, memory)?;
+    let gic_kind = board.gic.as_ref().map_or(GicKind::V3, |gic| gic.kind);
+    let version = match gic_kind {
+        GicKind::V2 => vgic::Version::V2,
+        GicKind::V3 => vgic::Version::V3,
+    };
+    let shape = vgic::Config { version, vcpus: config.cpus, spis: GUEST_SPIS };
+    let vgic = Vgic::new(&shape).map_err(|_| Stop("this many vCPUs do not fit its interrupt controller"))?;
+    let id = u16::try_from(config.id).map_err(|_| Stop("VM numbers go up to 65535"))?;
+    let vm = Vm {
+        id,
+        name: config.name.clone(),
+        vcpus: (0..config.cpus).map(|index| Vcpu::new(index, first_cpu + index)).collect(),
+        ram,
+        stage2: stage2()?,
+        vgic,
+        redistributor_bytes: if version == vgic::Version::V3 { config.cpus as u64 * 0x2_0000 } else { 0 },
+        features: features(version),
+        mitigations: Mitigations { csv2: (regs::id_register(4, 0) >> 56) & 0xf != 0 },
+        devices: Devices::new(),
+        life: Life::new(),
+        images,
+        counters: Counters::default(),
+        epoch: 0.into(),
+    };
+    vm.map_ram().map_err(|_| Stop("its memory cannot be mapped"))?;
+    log::info!(
+        "{}: {} vCPUs on CPUs {}-{}, {} MiB of memory",
+        vm.name,
+        config.cpus,
+        first_cpu,
+        first_cpu + config.cpus - 1,
+        config.memory >> 20,
+    );
+    Ok(Box::leak(Box::new(vm)))
+}
+
+fn images(config: &VmConfig, memory: &RamMap) -> Result<Images, Stop> {
+    let bytes = |source: &Source| match source {
+        Source::Memory(region) => memory.module(*region),
+        Source::File(_) => None,
+    };
+    let kernel = bytes(&config.kernel.source).ok_or(Stop("its kernel is not in memory"))?;
+    let ramdisk = match &config.ramdisk {
+        Some(module) => Some(bytes(&module.source).ok_or(Stop("its RAM disk is not in memory"))?),
+        None => None,
+    };
+    Ok(Images { kernel, ramdisk, bootargs: config.kernel.bootargs.clone() })
+}
+
+/// Memory in as few pieces as there is room for.
+fn ram(bytes: u64, memory: &mut RamMap) -> Result<GuestRam, Stop> {
+    let mut left = bytes.next_multiple_of(PIECE);
+    let mut pieces = Vec::new();
+    while left > 0 {
+        let size = left.min(memory.largest(PIECE) & !(PIECE - 1));
+        let piece = (size > 0).then(|| memory.take(size, PIECE)).flatten();
+        pieces.push(piece.ok_or(Stop("there is not enough free memory for it"))?);
+        left -= size;
+    }
+    Ok(GuestRam::new(pieces))
+}
+
+fn stage2() -> Result<Stage2, Stop> {
+    let pa_bits = match regs::id_register(7, 0) & 0xf {
+        0 => 32,
+        1 => 36,
+        2 => 40,
+        3 => 42,
+        4 => 44,
+        _ => 48,
+    };
+    let config = Config::new(Granule::K4, IPA_BITS.min(pa_bits), pa_bits).map_err(|_| Stop("no stage-2 tables for this CPU"))?;
+    Stage2::new(config, TableMemory).map_err(|_| Stop("no memory for its tables"))
+}
+
+fn features(version: vgic::Version) -> Features {
+    let offer = Offer { gicv3: version == vgic::Version::V3, ipa_bits: IPA_BITS as u8 };
+    Features::new(offer, |register| regs::id_register(register.crm(), register.op2()))
+}
+
+/// The timer's and the GIC's private interrupts.
+pub fn private_interrupts(board: &Board) -> Result<Private, Stop> {
+    let timers = &board.timers;
+    let maintenance = board.gic.as_ref().and_then(|gic| gic.maintenance);
+    match (timers.virt, timers.phys, timers.hyp, maintenance) {
+        (Some(virt), Some(phys), Some(hyp), Some(maintenance)) => Ok(Private {
+            virtual_timer: virt.intid,
+            physical_timer: phys.intid,
+            hyp_timer: hyp.intid,
+            maintenance: maintenance.intid,
+        }),
+        _ => Err(Stop("a timer or maintenance interrupt is missing")),
+    }
+}
+
+/// Shared interrupts and whom they go to.
+pub fn owners(board: &Board, _vms: &[&'static Vm]) -> BTreeMap<u32, Owner> {
+    let mut owners = BTreeMap::new();
+    let console = board.console.and_then(|index| board.uarts.get(index)).and_then(|uart| uart.irq);
+    if let Some(irq) = console {
+        owners.insert(irq.intid, Owner::Console);
+    }
+    owners
+}

@@ -1,0 +1,220 @@
+//! Physical interrupts: who each one is for, and how CPUs call each other.
+//!
+//! Interrupts are masked while EL2 runs. They are taken when they interrupt a
+//! guest, or here when a CPU sleeps. A guest's interrupts keep their physical
+//! active state until the guest itself deactivates them through its list
+//! register; ours are deactivated at once.
+
+use alloc::collections::BTreeMap;
+use spin::Once;
+
+use super::gic::{self, Lrs};
+use super::vcpu::VcpuRef;
+use super::vm::Vm;
+use super::{board, console};
+use crate::arch::cache;
+use crate::vgic::{Effects, Kick, SgiKind};
+
+/// The SGI with which one CPU makes another leave its guest and look around.
+const KICK_SGI: u32 = 1;
+/// The guest's virtual timer, as its device tree has it.
+const GUEST_VIRTUAL_TIMER: u32 = 27;
+/// The guest's physical timer.
+const GUEST_PHYSICAL_TIMER: u32 = 30;
+
+/// Whom a shared interrupt belongs to.
+#[derive(Clone, Copy)]
+pub enum Owner {
+    /// The board's console.
+    Console,
+    /// A VM: its own number for the interrupt.
+    Guest(&'static Vm, u32),
+    /// An SMMU: its index.
+    Smmu(usize),
+}
+
+/// Private interrupts of the board, from its device tree.
+#[derive(Clone, Copy)]
+pub struct Private {
+    /// EL1 virtual timer.
+    pub virtual_timer: u32,
+    /// EL1 physical timer.
+    pub physical_timer: u32,
+    /// EL2 timer.
+    pub hyp_timer: u32,
+    /// Virtual GIC maintenance.
+    pub maintenance: u32,
+}
+
+static OWNERS: Once<BTreeMap<u32, Owner>> = Once::new();
+static PRIVATE: Once<Private> = Once::new();
+
+/// Says who owns what; once, before interrupts are enabled.
+pub fn set_owners(private: Private, shared: BTreeMap<u32, Owner>) {
+    PRIVATE.call_once(|| private);
+    OWNERS.call_once(|| shared);
+}
+
+/// Enables this CPU's private interrupts.
+pub fn init_cpu() {
+    gic::init_cpu();
+    gic::enable_private(KICK_SGI);
+    if let Some(private) = PRIVATE.get() {
+        for intid in [private.virtual_timer, private.physical_timer, private.hyp_timer, private.maintenance] {
+            gic::enable_private(intid);
+        }
+    }
+}
+
+/// Makes CPU `index` leave its guest or its sleep, if it is not this one.
+pub fn kick(index: usize) {
+    if board::this_cpu() != Some(index) {
+        gic::send_sgi(KICK_SGI, index);
+    }
+}
+
+/// Kicks the CPUs of these vCPUs of `vm`.
+#[inline]
+pub fn kick_vcpus(vm: &Vm, which: Kick) {
+    if which.any() {
+        for vcpu in which.iter().filter_map(|index| vm.vcpus.get(index)) {
+            kick(vcpu.cpu);
+        }
+    }
+}
+
+/// Handles every interrupt that is pending at this CPU.
+pub fn handle_all() {
+    while let Some(raw) = gic::acknowledge() {
+        let intid = gic::intid(raw);
+        let keep = handle(intid);
+        gic::end(raw);
+        if !keep {
+            gic::deactivate(raw);
+        }
+    }
+}
+
+/// Sleeps until an interrupt is pending, then handles it.
+pub fn sleep() {
+    cache::wfi();
+    handle_all();
+}
+
+/// `CPU_SUSPEND`: the vCPU waits for an interrupt, as WFI does.
+pub fn standby(_me: &VcpuRef) {
+    sleep();
+}
+
+/// Handles one interrupt; true if a guest will deactivate it.
+fn handle(intid: u32) -> bool {
+    match intid {
+        0..=15 => false,
+        16..=31 => private(intid),
+        _ => shared(intid),
+    }
+}
+
+fn private(intid: u32) -> bool {
+    let Some(numbers) = PRIVATE.get() else { return false };
+    let guest = |number| {
+        VcpuRef::here().filter(|me| me.vm.life.runs()).is_some_and(|me| {
+            let _own = me.vm.vgic.inject(me.index, number, Some(intid));
+            true
+        })
+    };
+    if intid == numbers.virtual_timer {
+        return guest(GUEST_VIRTUAL_TIMER);
+    }
+    if intid == numbers.physical_timer {
+        return guest(GUEST_PHYSICAL_TIMER);
+    }
+    if intid == numbers.maintenance {
+        if let Some(me) = VcpuRef::here() {
+            let _own = me.vm.vgic.poke(me.index);
+        }
+    } else if intid == numbers.hyp_timer {
+        board::alarm();
+    }
+    false
+}
+
+fn shared(intid: u32) -> bool {
+    match OWNERS.get().and_then(|owners| owners.get(&intid)) {
+        Some(Owner::Guest(vm, number)) => {
+            kick_vcpus(vm, vm.vgic.inject(0, *number, Some(intid)));
+            true
+        }
+        Some(Owner::Console) => {
+            console::interrupt();
+            false
+        }
+        Some(Owner::Smmu(index)) => {
+            board::smmu_interrupt(*index, intid);
+            false
+        }
+        None => {
+            log::warn!("interrupt {intid} belongs to nobody: disabled");
+            gic::disable_shared(intid);
+            false
+        }
+    }
+}
+
+/// Brings this CPU's list registers up to date: the last step into the guest.
+#[inline]
+pub fn before_enter(me: &VcpuRef) {
+    let kick = me.vm.vgic.before_enter(me.index, &mut Lrs::here());
+    kick_vcpus(me.vm, kick.without(me.index));
+}
+
+/// A read had to wait for other CPUs: lets kicks of this one through.
+pub fn take_pending() {
+    handle_all();
+}
+
+/// Acts on what a register write changed.
+#[inline]
+pub fn apply(me: &VcpuRef, effects: Effects) {
+    kick_vcpus(me.vm, effects.kick.without(me.index));
+    for number in effects.hw.iter() {
+        forward(me.vm, number);
+    }
+}
+
+/// Makes the physical side of assigned interrupt `number` what the guest wants.
+fn forward(vm: &Vm, number: u32) {
+    let Some(wish) = vm.vgic.hw_spi(number) else { return };
+    match wish.vcpu.and_then(|index| vm.vcpus.get(index)) {
+        Some(vcpu) if wish.enabled => gic::enable_shared(wish.physical, vcpu.cpu, wish.edge),
+        _ => gic::disable_shared(wish.physical),
+    }
+}
+
+/// A write to `ICC_SGI1R_EL1`.
+pub fn send_guest_sgi(me: &VcpuRef, value: u64) {
+    let kick = me.vm.vgic.sgi(me.index, SgiKind::Group1, value);
+    kick_vcpus(me.vm, kick.without(me.index));
+}
+
+/// The vCPU leaves its CPU: its interrupts go back to memory.
+pub fn park(me: &VcpuRef) {
+    let kick = me.vm.vgic.park(me.index, &mut Lrs::here()) | me.vm.vgic.set_online(me.index, false);
+    kick_vcpus(me.vm, kick.without(me.index));
+}
+
+/// The vCPU comes out of reset on this CPU.
+pub fn unpark(me: &VcpuRef) {
+    gic::reset_virtual_interface();
+    me.vm.vgic.reset_vcpu(me.index);
+    let kick = me.vm.vgic.set_online(me.index, true);
+    kick_vcpus(me.vm, kick.without(me.index));
+}
+
+/// The VM has ended: none of its interrupts stays active or enabled.
+pub fn release(vm: &Vm) {
+    vm.vgic.release_hw(gic::deactivate_shared);
+    for wish in vm.vgic.hw_spis().filter_map(|number| vm.vgic.hw_spi(number)) {
+        gic::disable_shared(wish.physical);
+    }
+}

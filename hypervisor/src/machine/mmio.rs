@@ -1,0 +1,129 @@
+//! Accesses to addresses that stage 2 does not map: emulated devices, or a
+//! guest that aims at nothing.
+
+use super::vcpu::VcpuRef;
+use super::gic::Lrs;
+use super::{irq, run};
+use crate::arch::regs;
+use crate::arch::vectors::Frame;
+use crate::trap::esr::{Access, DataAbort};
+use crate::trap::inject::Exception;
+use crate::vgic::{Read, Region};
+
+/// Where the guest's devices are (see `docs/guest.md`).
+pub mod map {
+    /// Distributor, 64 KiB.
+    pub const GICD: u64 = 0x0800_0000;
+    /// Redistributors, 128 KiB each.
+    pub const GICR: u64 = 0x080a_0000;
+    /// Console.
+    pub const UART: u64 = 0x0900_0000;
+}
+
+/// A load or store to `abort.ipa`.
+#[inline]
+pub fn data_abort(me: VcpuRef, frame: &mut Frame, abort: &DataAbort) {
+    let (Some(ipa), Some(access)) = (abort.ipa, abort.access) else {
+        return undecodable(me, frame, abort);
+    };
+    if abort.stage1_walk {
+        return nowhere(me, frame, abort);
+    }
+    let done = if abort.write {
+        store(me, ipa, access, access.store(frame.get(access.reg)))
+    } else {
+        match load(me, ipa, access) {
+            Loaded::Value(value) => {
+                frame.set(access.reg, access.load(value));
+                true
+            }
+            Loaded::Retry => return,
+            Loaded::Nothing => false,
+        }
+    };
+    if done { run::skip() } else { nowhere(me, frame, abort) }
+}
+
+/// Outcome of a load.
+enum Loaded {
+    Value(u64),
+    /// Run the instruction again.
+    Retry,
+    /// No device there.
+    Nothing,
+}
+
+#[inline]
+fn load(me: VcpuRef, ipa: u64, access: Access) -> Loaded {
+    let vm = me.vm;
+    if let Some((region, offset)) = gic(vm, ipa) {
+        return match vm.vgic.read(me.index, region, offset, access.size.into(), &mut Lrs::here()) {
+            Read::Value(value) => Loaded::Value(value),
+            Read::Retry(kick) => {
+                irq::kick_vcpus(vm, kick.without(me.index));
+                irq::take_pending();
+                Loaded::Retry
+            }
+        };
+    }
+    match vm.devices.read(me, ipa, access.size) {
+        Some(value) => Loaded::Value(value),
+        None => Loaded::Nothing,
+    }
+}
+
+#[inline]
+fn store(me: VcpuRef, ipa: u64, access: Access, value: u64) -> bool {
+    let vm = me.vm;
+    if let Some((region, offset)) = gic(vm, ipa) {
+        let effects = vm.vgic.write(me.index, region, offset, access.size.into(), value, &mut Lrs::here());
+        irq::apply(&me, effects);
+        return true;
+    }
+    vm.devices.write(me, ipa, access.size, value)
+}
+
+/// The register frame that `ipa` lies in.
+#[inline]
+fn gic(vm: &super::vm::Vm, ipa: u64) -> Option<(Region, usize)> {
+    let at = ipa.wrapping_sub(map::GICD);
+    if at < 0x1_0000 {
+        return Some((Region::Distributor, at as usize));
+    }
+    let at = ipa.wrapping_sub(map::GICR);
+    (at < vm.redistributor_bytes).then_some((Region::Redistributors, at as usize))
+}
+
+/// No device, no memory: the guest gets what a bus without an answer gives, an
+/// external abort. A guest whose vectors are not up yet would loop for ever in
+/// them; it is stopped instead.
+#[cold]
+fn nowhere(me: VcpuRef, frame: &Frame, abort: &DataAbort) {
+    let ipa = abort.ipa.unwrap_or(0);
+    if regs::vbar_el1::read() == 0 {
+        let what = if abort.write { "write to" } else { "read from" };
+        return run::crash(me, frame, format_args!("{what} {ipa:#x}, where nothing is, before it set up exception vectors"));
+    }
+    me.vm.counters.aborts(ipa);
+    run::raise(Exception::DataAbort { va: abort.va.unwrap_or(0), write: abort.write });
+}
+
+/// An access that the syndrome does not describe. Cache maintenance by address
+/// has nothing to do on a device; the rest cannot be emulated.
+#[cold]
+fn undecodable(me: VcpuRef, frame: &Frame, abort: &DataAbort) {
+    if abort.cache_maintenance {
+        return run::skip();
+    }
+    nowhere(me, frame, abort);
+}
+
+/// A fetch from where no memory is.
+#[cold]
+pub fn instruction_abort(me: VcpuRef, ipa: Option<u64>, va: u64) {
+    if regs::vbar_el1::read() == 0 {
+        log::error!("{} vCPU {}: runs at {:#x}, where nothing is", me.vm.name, me.index, ipa.unwrap_or(va));
+        return super::life::request_end(me.vm, super::life::Ending::Crash);
+    }
+    run::raise(Exception::InstructionAbort { va });
+}

@@ -1,0 +1,113 @@
+//! A VM's memory: where its guest physical addresses are in this machine.
+
+use alloc::vec::Vec;
+
+use crate::arch::cache;
+use crate::arch::ram::Extent;
+
+/// Where every guest's RAM starts.
+pub const GUEST_RAM: u64 = 0x4000_0000;
+/// Alignment of the pieces: whole 2 MiB blocks in stage 2.
+pub const PIECE: u64 = 2 << 20;
+
+/// An address range that is not all RAM of the VM; holds its first address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotRam(pub u64);
+
+/// A guest's RAM: contiguous for the guest, in pieces for the machine.
+#[derive(Debug)]
+pub struct GuestRam {
+    pieces: Vec<(u64, Extent)>,
+    len: u64,
+}
+
+impl GuestRam {
+    /// Lines the pieces up from [`GUEST_RAM`].
+    #[must_use]
+    pub fn new(extents: Vec<Extent>) -> Self {
+        let mut at = GUEST_RAM;
+        let mut pieces = Vec::new();
+        for extent in extents {
+            pieces.push((at, extent));
+            at += extent.len();
+        }
+        Self { pieces, len: at - GUEST_RAM }
+    }
+
+    /// Bytes of RAM.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The pieces: guest physical address and place in the machine.
+    pub fn pieces(&self) -> impl Iterator<Item = (u64, Extent)> + '_ {
+        self.pieces.iter().copied()
+    }
+
+    /// Whether `len` bytes at `ipa` are all RAM.
+    #[must_use]
+    pub fn contains(&self, ipa: u64, len: u64) -> bool {
+        ipa >= GUEST_RAM && ipa.checked_add(len).is_some_and(|end| end <= GUEST_RAM.saturating_add(self.len))
+    }
+
+    /// Physical address of `ipa`.
+    #[must_use]
+    pub fn translate(&self, ipa: u64) -> Option<u64> {
+        self.piece(ipa).map(|(at, extent)| extent.start() + (ipa - at))
+    }
+
+    fn piece(&self, ipa: u64) -> Option<(u64, Extent)> {
+        self.pieces().find(|&(at, extent)| ipa.checked_sub(at).is_some_and(|offset| offset < extent.len()))
+    }
+
+    /// Calls `each` with the machine's place of every part of `ipa..ipa+len`
+    /// and the part's offset from `ipa`.
+    fn parts(&self, ipa: u64, len: u64, mut each: impl FnMut(Extent, u64)) -> Result<(), NotRam> {
+        if !self.contains(ipa, len) {
+            return Err(NotRam(ipa));
+        }
+        let mut done = 0;
+        while done < len {
+            let (at, extent) = self.piece(ipa + done).ok_or(NotRam(ipa))?;
+            let offset = ipa + done - at;
+            let size = (extent.len() - offset).min(len - done);
+            each(extent.part(offset, size).ok_or(NotRam(ipa))?, done);
+            done += size;
+        }
+        Ok(())
+    }
+
+    /// Copies `data` to guest address `ipa`, and on to memory, where a vCPU
+    /// with its caches off will look.
+    ///
+    /// # Errors
+    /// The range is not RAM; nothing was written.
+    pub fn write(&self, ipa: u64, data: &[u8]) -> Result<(), NotRam> {
+        self.parts(ipa, data.len() as u64, |part, offset| {
+            if let Some(bytes) = data.get(offset as usize..(offset + part.len()) as usize) {
+                let _ = part.write(part.start(), bytes);
+                cache::clean(part.start(), part.len());
+            }
+        })
+    }
+
+    /// Copies guest memory at `ipa` into `data`.
+    ///
+    /// # Errors
+    /// The range is not RAM; `data` is unchanged.
+    pub fn read(&self, ipa: u64, data: &mut [u8]) -> Result<(), NotRam> {
+        self.parts(ipa, data.len() as u64, |part, offset| {
+            if let Some(bytes) = data.get_mut(offset as usize..(offset + part.len()) as usize) {
+                let _ = part.read(part.start(), bytes);
+            }
+        })
+    }
+
+    /// Fills all of it with zeros.
+    pub fn scrub(&self) {
+        for (_, extent) in self.pieces() {
+            extent.scrub();
+        }
+    }
+}

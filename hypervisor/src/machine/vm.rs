@@ -1,0 +1,161 @@
+//! A virtual machine: what it owns and how it is brought up.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use pgtable::{Attrs, Ipa, Pa, Table};
+
+use super::devices::Devices;
+use super::life::Life;
+use super::ram::GuestRam;
+use super::vcpu::Vcpu;
+use crate::arch::tables::TableMemory;
+use crate::arch::timer;
+use crate::guest::image::ImageError;
+use crate::psci::{self, Mitigations, Start};
+use crate::trap::features::Features;
+use crate::trap::sysreg::SysReg;
+use crate::vgic::Vgic;
+
+/// Stage-2 tables of CPUs and, where they can, SMMUs.
+pub type Stage2 = Table<TableMemory>;
+
+/// Input address bits of every VM: 1 TiB, enough for its RAM and devices, and
+/// one level less to walk than 48 bits.
+pub const IPA_BITS: u32 = 40;
+
+/// Files a VM boots from; they stay where the boot loader put them, so that a
+/// reset finds them unchanged.
+pub struct Images {
+    /// Linux Image, or one packed by gzip.
+    pub kernel: &'static [u8],
+    /// Initial RAM disk.
+    pub ramdisk: Option<&'static [u8]>,
+    /// Kernel command line.
+    pub bootargs: String,
+}
+
+/// What a guest did that had no effect. Counted, and the first few shown.
+#[derive(Debug, Default)]
+pub struct Counters {
+    undefined: AtomicU32,
+    aborts: AtomicU32,
+}
+
+/// Reports of one kind that the console shows; the rest is only counted.
+const SHOWN: u32 = 4;
+
+impl Counters {
+    /// A register that this guest does not have.
+    pub fn undefined(&self, register: SysReg) {
+        if self.undefined.fetch_add(1, Ordering::Relaxed) < SHOWN {
+            log::info!("guest used {register}, which it does not have: undefined instruction");
+        }
+    }
+
+    /// An access to nothing.
+    pub fn aborts(&self, ipa: u64) {
+        if self.aborts.fetch_add(1, Ordering::Relaxed) < SHOWN {
+            log::warn!("guest accessed {ipa:#x}, where nothing is: external abort");
+        }
+    }
+}
+
+/// A virtual machine. Made at boot, never removed; what changes has its own
+/// lock or is atomic.
+pub struct Vm {
+    /// Number in the configuration; also its VMID.
+    pub id: u16,
+    /// Label.
+    pub name: String,
+    /// Its vCPUs.
+    pub vcpus: Vec<Vcpu>,
+    /// Its memory.
+    pub ram: GuestRam,
+    /// Its translation, for CPUs and DMA.
+    pub stage2: Stage2,
+    /// Its interrupt controller.
+    pub vgic: Vgic,
+    /// Bytes of redistributor frames (0 with GICv2).
+    pub redistributor_bytes: u64,
+    /// CPU features it sees.
+    pub features: Features,
+    /// What SMCCC says about the CPU's own immunity.
+    pub mitigations: Mitigations,
+    /// Emulated and assigned devices.
+    pub devices: Devices,
+    /// Running, ending or off.
+    pub life: Life,
+    /// What it boots from.
+    pub images: Images,
+    /// Things that had no effect.
+    pub counters: Counters,
+    /// Value of the system counter at its last start.
+    pub epoch: AtomicU64,
+}
+
+/// Why a VM cannot start.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The kernel or the RAM disk.
+    Image(ImageError),
+}
+
+impl From<ImageError> for LoadError {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl Vm {
+    /// (`VTCR_EL2`, `VTTBR_EL2`) of its CPUs.
+    #[must_use]
+    pub fn translation(&self) -> (u64, u64) {
+        (self.stage2.config().vtcr(), self.stage2.baddr() | u64::from(self.id) << 48)
+    }
+
+    /// Its virtual counter starts at zero when it does.
+    #[must_use]
+    pub fn counter_offset(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Its vCPUs as PSCI sees them.
+    #[must_use]
+    pub fn psci_view(&self) -> arrayvec::ArrayVec<psci::Vcpu<'_>, { crate::arch::boot::MAX_CPUS }> {
+        self.vcpus.iter().map(|v| psci::Vcpu { mpidr: v.mpidr, power: &v.power }).collect()
+    }
+
+    /// Maps its RAM; called once.
+    pub fn map_ram(&self) -> Result<(), pgtable::Error> {
+        for (ipa, extent) in self.ram.pieces() {
+            self.stage2.map(Ipa(ipa), Pa(extent.start()), extent.len(), Attrs::RAM)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves nothing of the guest behind: devices quiet, interrupts forgotten,
+    /// memory zero. All its CPUs are in EL2.
+    pub fn clean(&self) {
+        self.devices.reset(self);
+        super::irq::release(self);
+        self.vgic.reset();
+        self.ram.scrub();
+    }
+
+    /// Puts kernel, RAM disk and device tree into its RAM.
+    pub fn load(&self) -> Result<Start, LoadError> {
+        self.epoch.store(timer::ticks(), Ordering::Relaxed);
+        super::load::load(self)
+    }
+}
