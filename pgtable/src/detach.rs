@@ -58,8 +58,6 @@ pub(crate) struct Chain {
     pub(crate) tail: Pa,
 }
 
-const END: u64 = 0b110;
-
 /// The link to `page`.
 #[inline(always)]
 pub(crate) const fn link_to(page: Pa) -> u64 {
@@ -68,7 +66,7 @@ pub(crate) const fn link_to(page: Pa) -> u64 {
 
 /// The link that ends a chain.
 pub(crate) const fn link_end() -> u64 {
-    END
+    0b110
 }
 
 /// The page a link leads to.
@@ -85,8 +83,8 @@ pub(crate) const fn linked(link: u64) -> Option<Pa> {
 ///
 /// Give it to [`Table::release`](crate::Table::release) with an invalidation
 /// of every walker. Until then neither the memory that was mapped nor the
-/// range itself may be used again. Several may be [joined](Self::join) and
-/// invalidated at once.
+/// range itself may be used again. Several of one table may be
+/// [joined](crate::Table::join) and invalidated at once.
 ///
 /// Dropping one that is not empty is a bug: it panics in builds with debug
 /// assertions, and otherwise loses its table pages, which is safe.
@@ -95,14 +93,25 @@ pub(crate) const fn linked(link: u64) -> Option<Pa> {
 pub struct Detached {
     pub(crate) stale: Stale,
     pub(crate) chain: Chain,
+    /// The table it is from; zero for none.
+    pub(crate) owner: u64,
 }
 
 impl Detached {
     /// Nothing.
     pub const fn empty() -> Self {
         Self {
-            stale: Stale { start: u64::MAX, end: 0, stride: u64::MAX, tables: false },
-            chain: Chain { head: 0, tail: Pa(0) },
+            stale: Stale {
+                start: u64::MAX,
+                end: 0,
+                stride: u64::MAX,
+                tables: false,
+            },
+            chain: Chain {
+                head: 0,
+                tail: Pa(0),
+            },
+            owner: 0,
         }
     }
 
@@ -110,6 +119,13 @@ impl Detached {
     #[must_use]
     pub const fn stale(&self) -> Stale {
         self.stale
+    }
+
+    /// Makes it nothing: its contents are accounted for elsewhere.
+    #[inline(always)]
+    pub(crate) fn forget(&mut self) {
+        self.stale.end = 0;
+        self.chain.head = 0;
     }
 
     /// Whether there is nothing to release.
@@ -122,6 +138,10 @@ impl Detached {
 impl Drop for Detached {
     #[inline(always)]
     fn drop(&mut self) {
-        debug_assert!(self.is_empty(), "detached from a table and never released: {:?}", self.stale);
+        debug_assert!(
+            self.is_empty(),
+            "detached from a table and never released: {:?}",
+            self.stale
+        );
     }
 }

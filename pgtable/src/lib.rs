@@ -26,22 +26,31 @@
 
 mod addr;
 mod attrs;
+mod claim;
 mod config;
 mod desc;
 mod detach;
 mod error;
 mod geometry;
+mod map;
 mod mem;
+mod missing;
 mod pins;
+mod reclaim;
+mod reserve;
 mod sync;
 mod table;
+mod translate;
+mod unmap;
+mod walk;
 
 pub use addr::{Ipa, Pa};
-#[cfg(any(test, feature = "host", loom))]
-pub use mem::arena::Arena;
 pub use attrs::{Access, Attrs, Execute, MemoryType, Shareability};
 pub use config::{Bbml, Config, Granule, Walks};
 pub use detach::{Detached, Stale};
 pub use error::Error;
+#[cfg(any(test, feature = "host", loom))]
+pub use mem::arena::Arena;
 pub use mem::{Entry, Linear, Memory, Native, Publish};
 pub use table::Table;
+pub use translate::{Lookup, Reader};

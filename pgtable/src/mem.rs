@@ -146,7 +146,12 @@ impl Linear {
 /// not yet freed; and `index` is below the number of its entries. A table is
 /// freed only when no pin that could know it is left, see `pins`.
 #[inline(always)]
-pub(crate) fn entry<'p, M: Memory>(mem: &'p M, pin: &'p Pin<'_>, table: Pa, index: usize) -> &'p Entry {
+pub(crate) fn entry<'p, M: Memory>(
+    mem: &'p M,
+    pin: &'p Pin<'_>,
+    table: Pa,
+    index: usize,
+) -> &'p Entry {
     let _ = pin;
     let at = mem.entries(table);
     // SAFETY: by the rule above the offset stays inside the allocation that

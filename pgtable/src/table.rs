@@ -1,9 +1,9 @@
 //! The table itself: its root, its life, and what it hands out.
 
-use crate::mem::Memory;
+use crate::mem::{self, Entry, Memory, Publish};
 use crate::pins::{Pin, Pins};
-use crate::sync::AtomicU64;
-use crate::{Attrs, Config, Detached, Error, Ipa, Pa};
+use crate::sync::{AtomicU64, Ordering};
+use crate::{Config, Error, Pa, Walks};
 
 /// A stage-2 translation table, shared by all CPUs that change it and all
 /// walkers that read it.
@@ -17,7 +17,13 @@ pub struct Table<M: Memory> {
     pub(crate) limbo: AtomicU64,
     /// Pages whose invalidation failed.
     pub(crate) quarantine: AtomicU64,
+    /// Tells the [`Detached`](crate::Detached) of this table from others.
+    pub(crate) id: u64,
 }
+
+/// Numbers tables, so that nothing is released into a table it is not from.
+/// Not under the model checker's eye: uniqueness is all that matters.
+static NEXT_ID: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(1);
 
 impl<M: Memory> Table<M> {
     /// An empty table.
@@ -36,12 +42,16 @@ impl<M: Memory> Table<M> {
             pins: Pins::new(),
             limbo: AtomicU64::new(0),
             quarantine: AtomicU64::new(0),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         };
         if let Err(error) = table.check_frame(root, bytes) {
             table.mem.free(root, bytes);
             return Err(error);
         }
-        table.publish_new(root, bytes);
+        let pin = table.pin();
+        let entries = table.config.root_entries();
+        table.publish_page(mem::entries(&table.mem, &pin, root, 0, entries));
+        drop(pin);
         Ok(table)
     }
 
@@ -75,45 +85,41 @@ impl<M: Memory> Table<M> {
     pub(crate) fn pin(&self) -> Pin<'_> {
         self.pins.enter(self.mem.slot())
     }
-}
 
-impl<M: Memory> Table<M> {
-    fn check_frame(&self, _pa: Pa, _bytes: usize) -> Result<(), Error> {
-        unimplemented!("under construction")
+    /// Whether some walker does not snoop the caches.
+    #[inline(always)]
+    pub(crate) const fn cleans(&self) -> bool {
+        matches!(self.config.walks, Walks::NonCoherent)
     }
 
-    fn publish_new(&self, _pa: Pa, _bytes: usize) {
-        unimplemented!("under construction")
+    /// Whether a frame can be pointed to by a table descriptor or a register.
+    pub(crate) fn check_frame(&self, pa: Pa, bytes: usize) -> Result<(), Error> {
+        let end = pa.checked_add(bytes as u64).ok_or(Error::BadFrame(pa))?;
+        let fits = end.0.wrapping_sub(1).wrapping_shr(self.config.pa_bits) == 0;
+        if fits && pa.is_aligned(bytes as u64) {
+            Ok(())
+        } else {
+            Err(Error::BadFrame(pa))
+        }
     }
 
-    /// Maps `len` bytes at `ipa` to `pa`.
-    ///
-    /// # Errors
-    /// Nothing is mapped on error.
-    pub fn map(&self, _ipa: Ipa, _pa: Pa, _len: u64, _attrs: Attrs) -> Result<(), Error> {
-        unimplemented!("under construction")
+    /// Makes a new table page visible to all walkers, before it is linked.
+    pub(crate) fn publish_page(&self, entries: &[Entry]) {
+        let walkers = self.mem.walkers();
+        if self.cleans() {
+            walkers.clean(entries);
+            walkers.complete();
+        } else {
+            walkers.order();
+        }
     }
 
-    /// Unmaps `len` bytes at `ipa`, all of which must be mapped.
-    ///
-    /// # Errors
-    /// Nothing is unmapped on error.
-    pub fn unmap(&self, _ipa: Ipa, _len: u64) -> Result<Detached, Error> {
-        unimplemented!("under construction")
-    }
-
-    /// Returns what was detached to the frame source, after `invalidate` made
-    /// every walker forget it. If that fails, the frames are quarantined.
-    ///
-    /// # Errors
-    /// That of `invalidate`.
-    pub fn release<E>(&self, _detached: Detached, _invalidate: impl FnOnce(crate::Stale) -> Result<(), E>) -> Result<(), E> {
-        unimplemented!("under construction")
-    }
-
-    /// Where `ipa` leads, with what attributes, and the size of the mapping's
-    /// descriptor.
-    pub fn translate(&self, _ipa: Ipa) -> Option<(Pa, Attrs, u64)> {
-        unimplemented!("under construction")
+    /// Makes changed entries visible, as far as that takes more than the
+    /// barrier that ends every operation.
+    #[inline(always)]
+    pub(crate) fn publish(&self, entries: &[Entry]) {
+        if self.cleans() {
+            self.mem.walkers().clean(entries);
+        }
     }
 }

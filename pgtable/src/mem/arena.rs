@@ -85,7 +85,9 @@ impl<W> Arena<W> {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn fill(&self, page: usize, bytes: usize, word: u64) {
@@ -131,7 +133,11 @@ unsafe impl<W: Publish> Memory for Arena<W> {
     fn free(&self, pa: Pa, bytes: usize) {
         let page = ((pa.0 - self.base) / 4096) as usize;
         let mut state = self.lock();
-        assert_eq!(state.used.remove(&page), Some(bytes), "freed twice or never allocated: {pa}");
+        assert_eq!(
+            state.used.remove(&page),
+            Some(bytes),
+            "freed twice or never allocated: {pa}"
+        );
         self.fill(page, bytes, POISON);
         state.free.entry(bytes).or_default().push(page);
     }
