@@ -9,6 +9,7 @@ pub mod facts;
 pub mod fdt;
 pub mod gic;
 pub mod mmio;
+pub mod overlay;
 pub mod probe;
 pub mod region;
 pub mod report;

@@ -1,0 +1,172 @@
+//! Applying overlays to the board's tree, with the result `fdtoverlay` gives.
+//!
+//! The work is dtoolkit's; what it would get wrong or explain badly is checked
+//! before and after. A base tree to which an overlay does not apply is left
+//! alone.
+use crate::fdt::{Blob, Node};
+use crate::region::{Region, pairs};
+use crate::report::Report;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use dtoolkit::error::OverlayError;
+use dtoolkit::fdt::Fdt;
+use dtoolkit::model::DeviceTree;
+use dtoolkit::model::overlay::OverlayApplier;
+
+/// An overlay and what to call it in messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// File name, or path of the module node.
+    pub name: &'a str,
+    /// The blob.
+    pub bytes: &'a [u8],
+}
+
+/// Applies overlays in order and returns the merged blob. `None` when one of
+/// them does not apply; the report then says why.
+#[must_use]
+pub fn merge(base: &Blob<'_>, overlays: &[Named<'_>], report: &mut Report) -> Option<Vec<u8>> {
+    let mut merged = base.bytes().to_vec();
+    for overlay in overlays {
+        merged = apply(&merged, overlay, report)?;
+    }
+    Some(merged)
+}
+
+fn apply(base: &[u8], overlay: &Named<'_>, report: &mut Report) -> Option<Vec<u8>> {
+    let base_blob = checked(base, overlay.name, report)?;
+    let blob = checked(overlay.bytes, overlay.name, report)?;
+    if !applicable(&base_blob, &blob, overlay.name, report) {
+        return None;
+    }
+    let mut tree = DeviceTree::from_fdt(&Fdt::new_unchecked(base_blob.bytes()));
+    let result = OverlayApplier::new(&mut tree).apply_overlay(&Fdt::new_unchecked(blob.bytes()));
+    if let Err(error) = result {
+        explain(&error, overlay.name, report);
+        return None;
+    }
+    let mut merged = tree.to_dtb();
+    // The model has no place for the boot CPU's number (header, offset 28).
+    if let (Some(to), Some(from)) = (merged.get_mut(28..32), base.get(28..32)) {
+        to.copy_from_slice(from);
+    }
+    checked(&merged, overlay.name, report)?;
+    Some(merged)
+}
+
+fn checked<'a>(bytes: &'a [u8], name: &str, report: &mut Report) -> Option<Blob<'a>> {
+    match Blob::check(bytes) {
+        Ok(blob) => Some(blob),
+        Err(error) => {
+            let remedy = "compile or copy the file again";
+            report.error("blob", (name, ""), format!("{error}"), remedy);
+            None
+        }
+    }
+}
+
+/// Everything that can be told before anything is changed.
+fn applicable(base: &Blob<'_>, overlay: &Blob<'_>, name: &str, report: &mut Report) -> bool {
+    let root = overlay.root();
+    let has_body = |n: &Node<'_>| n.child("__overlay__").is_some();
+    let bodies: Vec<Node<'_>> = root.children().filter(has_body).collect();
+    let place = (name, "");
+    if bodies.is_empty() {
+        let what = "it is no overlay: no fragment has an __overlay__";
+        report.error(
+            "not-overlay",
+            place,
+            what,
+            "compile it from a source with /plugin/",
+        );
+        return false;
+    }
+    if let Some(odd) = bodies.iter().find(|n| n.base_name() != "fragment") {
+        let what = format!("{} is not named fragment@n", odd.name());
+        report.error("overlay-fragment", place, what, "compile it with dtc");
+        return false;
+    }
+    labels_resolve(base, &root, name, report)
+}
+
+/// Each label the overlay refers to must be a symbol of the base, and its node
+/// must have a phandle: without one, dtoolkit would invent a number that
+/// collides with the overlay's own, and libfdt refuses.
+fn labels_resolve(base: &Blob<'_>, root: &Node<'_>, name: &str, report: &mut Report) -> bool {
+    let Some(fixups) = root.child("__fixups__") else {
+        return true;
+    };
+    let symbols = base.root().child("__symbols__");
+    let mut fine = true;
+    for label in fixups.properties().map(|p| p.name) {
+        let Some(symbols) = symbols else {
+            let what = format!("label &{label}: the base tree has no labels (__symbols__)");
+            let remedy = "compile the base with dtc -@, or first apply an overlay that adds \
+                          __symbols__, as docs/configuration.md shows";
+            report.error("no-symbols", (name, ""), what, remedy);
+            return false;
+        };
+        let path = symbols.property(label).and_then(|p| p.string());
+        let target = path.and_then(|p| base.find(p));
+        let (code, what, remedy) = match (path, target) {
+            (None, _) => (
+                "no-label",
+                format!("the base tree has no label &{label}"),
+                "correct the name, or name the node by path: &{/path}",
+            ),
+            (Some(path), None) => (
+                "stale-label",
+                format!("label &{label} stands for {path}, which does not exist"),
+                "correct __symbols__ in the base tree",
+            ),
+            (Some(path), Some(node)) if crate::tree::phandle(&node).is_none() => (
+                "no-phandle",
+                format!("{path} (&{label}) has no phandle to refer to"),
+                "first apply an overlay that gives it one: &{/path} { phandle = <…>; }",
+            ),
+            _ => continue,
+        };
+        report.error(code, (name, ""), what, remedy);
+        fine = false;
+    }
+    fine
+}
+
+fn explain(error: &OverlayError, name: &str, report: &mut Report) {
+    let (code, what, remedy) = match error {
+        OverlayError::TargetNotFound(target) => (
+            "no-target",
+            format!("the base tree has no node {target}"),
+            "correct the path in &{/path}",
+        ),
+        OverlayError::InvalidFragmentTarget => (
+            "overlay-target",
+            String::from("a fragment does not say what it applies to"),
+            "compile it with dtc from &label { } or &{/path} { }",
+        ),
+        OverlayError::Model(error) => (
+            "long-label",
+            format!("a label cannot be kept: {error}"),
+            "labels may have 31 characters",
+        ),
+        other => ("overlay", format!("{other}"), "compile the overlay again"),
+    };
+    report.error(code, (name, ""), what, remedy);
+}
+
+/// Overlays a boot loader has put into RAM: modules directly below `/chosen`
+/// with `compatible = "stagegate,overlay", "multiboot,module"`, in order.
+pub fn modules<'a>(blob: &Blob<'a>) -> impl Iterator<Item = (&'a str, Region)> + use<'a> {
+    let chosen = blob.root().child("chosen");
+    chosen.into_iter().flat_map(|chosen| {
+        let (address, size) = (chosen.address_cells(), chosen.size_cells());
+        chosen
+            .children()
+            .filter(|c| c.is_compatible("stagegate,overlay") && c.is_enabled())
+            .filter_map(move |c| {
+                let region = pairs(c.property("reg")?, address, size).next()?;
+                Some((c.name(), region))
+            })
+    })
+}
