@@ -3,6 +3,7 @@
 
 extern crate alloc;
 pub mod vgic;
+pub mod vuart;
 pub mod guest;
 pub mod pci;
 pub mod power;
