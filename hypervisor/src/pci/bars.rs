@@ -65,16 +65,16 @@ fn ones(cfg: &impl ConfigSpace, rid: Rid, number: u8) -> u32 {
     value
 }
 
-/// Writes all placed BARs of a function, and zero to the others. The function
-/// must not decode.
-pub fn write(cfg: &impl ConfigSpace, function: &Function) {
-    for (number, bar) in (0u8..).zip(&function.bars) {
+/// Writes the places of a function's BARs, and zero to those without one. The
+/// function must not decode.
+pub fn write(cfg: &impl ConfigSpace, rid: Rid, bars: &[Option<Bar>; 6]) {
+    for (number, bar) in (0u8..).zip(bars) {
         let Some(bar) = bar else { continue };
         let bus = bar.place.map_or(0, |place| place.bus);
-        cfg.write32(function.rid, offset(number), bus as u32);
+        cfg.write32(rid, offset(number), bus as u32);
         if bar.wide {
             let upper = offset(number.saturating_add(1));
-            cfg.write32(function.rid, upper, (bus >> 32) as u32);
+            cfg.write32(rid, upper, (bus >> 32) as u32);
         }
     }
 }

@@ -30,6 +30,7 @@ pub mod scan;
 #[cfg(test)]
 mod tests;
 pub mod topology;
+pub mod virt;
 
 pub use config::{ConfigSpace, Delay, Ecam, Width};
 pub use effects::{BarMapping, Effects, MapDenied, PowerDenied};
@@ -38,6 +39,7 @@ pub use place::{HostWindow, HostWindows};
 pub use reset::ResetMethod;
 pub use rid::Rid;
 pub use topology::{Function, Topology};
+pub use virt::{Access, HostConfig, MsiPolicy, VirtualHost};
 
 /// Bridges in a row that the scan follows.
 pub const MAX_DEPTH: usize = 8;

@@ -86,7 +86,7 @@ pub fn place(
     }
     let opened = layout.opened;
     for (index, function) in topology.functions.iter().enumerate() {
-        bars::write(cfg, function);
+        bars::write(cfg, function.rid, &function.bars);
         if function.layout == 1 {
             write_bridge(cfg, function, index, &opened);
         }
@@ -287,7 +287,7 @@ impl Layout<'_> {
 }
 
 /// `value` rounded up to the power of two `align`, unless that overflows.
-fn align_up(value: u64, align: u64) -> Option<u64> {
+pub(super) fn align_up(value: u64, align: u64) -> Option<u64> {
     let mask = align.wrapping_sub(1);
     value.checked_add(mask).map(|sum| sum & !mask)
 }

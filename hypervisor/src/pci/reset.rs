@@ -78,7 +78,7 @@ pub fn reset(
     }
     silence_messages(cfg, function);
     quiesce(cfg, rid)?;
-    bars::write(cfg, function);
+    bars::write(cfg, rid, &function.bars);
     Ok(method)
 }
 
