@@ -13,5 +13,6 @@ pub mod overlay;
 pub mod probe;
 pub mod region;
 pub mod report;
+pub mod supply;
 pub mod tree;
 pub mod uart;

@@ -84,6 +84,12 @@ pub(super) fn cpus(tree: &Tree<'_>, report: &mut Report) -> Vec<Cpu> {
     list
 }
 
+/// The PSCI conduit, without complaints.
+#[must_use]
+pub fn conduit(tree: &Tree<'_>) -> Option<Conduit> {
+    psci(tree, &mut Report::new())
+}
+
 /// The PSCI conduit.
 pub(super) fn psci(tree: &Tree<'_>, report: &mut Report) -> Option<Conduit> {
     let id = tree.ids().find(|&id| {

@@ -1,0 +1,132 @@
+//! ZynqMP platform firmware (EEMI, UG1200): clocks and nodes by SMC.
+use super::{Services, SupplyError, Switch};
+use crate::facts::Conduit;
+use alloc::sync::Arc;
+
+/// SiP service call of the platform management interface.
+const PM_SIP_SVC: u32 = 0xc200_0000;
+const PM_GET_API_VERSION: u32 = 1;
+const PM_GET_NODE_STATUS: u32 = 3;
+const PM_REQUEST_NODE: u32 = 13;
+const PM_RELEASE_NODE: u32 = 14;
+const PM_CLOCK_ENABLE: u32 = 36;
+const PM_CLOCK_DISABLE: u32 = 37;
+const PM_CLOCK_GETSTATE: u32 = 38;
+
+/// Capability: the node can be accessed.
+const CAPABILITY_ACCESS: u32 = 1;
+/// Acknowledge: return when it is done.
+const ACK_BLOCKING: u32 = 1;
+/// XST_PM_ALREADY_CONFIGURED: the node was requested before.
+const ALREADY_CONFIGURED: i32 = 2009;
+
+/// The firmware.
+#[derive(Clone)]
+pub struct Eemi {
+    services: Arc<dyn Services>,
+    conduit: Conduit,
+}
+
+impl Eemi {
+    /// Firmware behind `conduit`.
+    #[must_use]
+    pub fn new(services: Arc<dyn Services>, conduit: Conduit) -> Self {
+        Self { services, conduit }
+    }
+
+    /// Calls the firmware. Arguments travel as pairs of 32-bit words; the
+    /// status is the low word of x0, the first result the high one.
+    fn call(&self, api: u32, args: [u32; 4]) -> Result<u32, SupplyError> {
+        let [a, b, c, d] = args.map(u64::from);
+        let packed = [a | b << 32, c | d << 32, 0, 0, 0, 0];
+        let [x0, ..] = self.services.call(self.conduit, PM_SIP_SVC | api, packed);
+        let low = u32::try_from(x0 & 0xffff_ffff).unwrap_or(u32::MAX);
+        match low.cast_signed() {
+            0 => Ok(u32::try_from(x0 >> 32).unwrap_or(0)),
+            code => Err(SupplyError::Firmware(code)),
+        }
+    }
+
+    /// Version of the interface: also the way to find out whether firmware
+    /// answers at all.
+    ///
+    /// # Errors
+    /// [`SupplyError::Firmware`].
+    pub fn version(&self) -> Result<u32, SupplyError> {
+        self.call(PM_GET_API_VERSION, [0; 4])
+    }
+}
+
+/// A clock by its EEMI number.
+#[derive(Clone)]
+pub struct EemiClock {
+    firmware: Eemi,
+    clock: u32,
+}
+
+impl EemiClock {
+    /// Clock number `clock` (include/dt-bindings/clock/xlnx-zynqmp-clk.h).
+    #[must_use]
+    pub const fn new(firmware: Eemi, clock: u32) -> Self {
+        Self { firmware, clock }
+    }
+}
+
+impl Switch for EemiClock {
+    fn enable(&self) -> Result<(), SupplyError> {
+        self.firmware
+            .call(PM_CLOCK_ENABLE, [self.clock, 0, 0, 0])
+            .map(drop)
+    }
+
+    fn disable(&self) -> Result<(), SupplyError> {
+        self.firmware
+            .call(PM_CLOCK_DISABLE, [self.clock, 0, 0, 0])
+            .map(drop)
+    }
+
+    fn is_on(&self) -> Result<bool, SupplyError> {
+        Ok(self
+            .firmware
+            .call(PM_CLOCK_GETSTATE, [self.clock, 0, 0, 0])?
+            != 0)
+    }
+}
+
+/// A power node by its EEMI number.
+#[derive(Clone)]
+pub struct EemiNode {
+    firmware: Eemi,
+    node: u32,
+}
+
+impl EemiNode {
+    /// Node number `node` (include/dt-bindings/power/xlnx-zynqmp-power.h).
+    #[must_use]
+    pub const fn new(firmware: Eemi, node: u32) -> Self {
+        Self { firmware, node }
+    }
+}
+
+impl Switch for EemiNode {
+    fn enable(&self) -> Result<(), SupplyError> {
+        let args = [self.node, CAPABILITY_ACCESS, 0, ACK_BLOCKING];
+        match self.firmware.call(PM_REQUEST_NODE, args) {
+            Ok(_) | Err(SupplyError::Firmware(ALREADY_CONFIGURED)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn disable(&self) -> Result<(), SupplyError> {
+        self.firmware
+            .call(PM_RELEASE_NODE, [self.node, 0, 0, 0])
+            .map(drop)
+    }
+
+    fn is_on(&self) -> Result<bool, SupplyError> {
+        Ok(self
+            .firmware
+            .call(PM_GET_NODE_STATUS, [self.node, 0, 0, 0])?
+            != 0)
+    }
+}

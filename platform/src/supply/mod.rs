@@ -1,0 +1,78 @@
+//! Clocks and power domains the hypervisor can really switch.
+//!
+//! Each driver is small and knows its registers or firmware calls only. A
+//! [`Suppliers`] opens them from the device tree, shares one switch among all
+//! who name the same clock or domain, and counts its users.
+mod counted;
+pub mod eemi;
+pub mod fixed;
+pub mod gpio;
+pub mod pl061;
+pub mod poll;
+pub mod qcom;
+mod registry;
+pub mod scmi;
+#[cfg(test)]
+mod tests;
+
+pub use counted::Counted;
+pub use registry::{Environment, OpenError, Services, Suppliers, SupplyKind};
+
+use core::fmt;
+
+/// A clock or power domain.
+///
+/// Calls may come from several CPUs; an implementation serialises what it must.
+pub trait Switch: Send + Sync {
+    /// Switches on. On return the clock runs, the domain is up.
+    ///
+    /// # Errors
+    /// [`SupplyError`]; the supply is then to be taken as off.
+    fn enable(&self) -> Result<(), SupplyError>;
+
+    /// Switches off.
+    ///
+    /// # Errors
+    /// [`SupplyError`]; the supply is then to be taken as still on.
+    fn disable(&self) -> Result<(), SupplyError>;
+
+    /// Whether it is on now, as hardware or firmware tells.
+    ///
+    /// # Errors
+    /// [`SupplyError`] when that cannot be found out.
+    fn is_on(&self) -> Result<bool, SupplyError>;
+
+    /// It is always on and cannot be switched.
+    fn is_fixed(&self) -> bool {
+        false
+    }
+}
+
+/// Why a supply could not be switched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SupplyError {
+    /// Hardware did not follow within this many microseconds.
+    Timeout(u64),
+    /// Firmware refused with this code.
+    Firmware(i32),
+    /// Firmware's reply made no sense.
+    Protocol(u32),
+    /// A register did not keep what was written.
+    Stuck(u32),
+    /// Switched off more often than on.
+    Unbalanced,
+}
+
+impl fmt::Display for SupplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Timeout(us) => write!(f, "no effect within {us} us"),
+            Self::Firmware(code) => write!(f, "firmware refused with {code}"),
+            Self::Protocol(word) => write!(f, "firmware's reply {word:#x} makes no sense"),
+            Self::Stuck(value) => write!(f, "the register reads {value:#x}"),
+            Self::Unbalanced => write!(f, "switched off more often than on"),
+        }
+    }
+}
+
+impl core::error::Error for SupplyError {}

@@ -1,0 +1,359 @@
+//! From a phandle in the device tree to a switch.
+use super::eemi::{Eemi, EemiClock, EemiNode};
+use super::fixed::Fixed;
+use super::gpio::{Bank, GpioGate};
+use super::pl061::Pl061;
+use super::qcom;
+use super::scmi::{Channel, Doorbell, PROTOCOL_CLOCK, PROTOCOL_POWER, ScmiClock, ScmiDomain};
+use super::{Counted, SupplyError, Switch};
+use crate::facts::reference::{CLOCKS, Reference, references, supplies};
+use crate::facts::{Conduit, Supply, cpu, regions};
+use crate::mmio::Mmio;
+use crate::probe::{Driver, Probed, driver_of};
+use crate::region::Region;
+use crate::tree::{NodeId, Tree};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Services a driver needs besides registers.
+pub trait Services: Send + Sync {
+    /// A clock in microseconds that never goes back.
+    fn now_us(&self) -> u64;
+
+    /// Calls firmware (SMCCC: function id in w0, arguments in x1 to x6,
+    /// results in x0 to x3).
+    fn call(&self, conduit: Conduit, function: u32, args: [u64; 6]) -> [u64; 4];
+}
+
+/// What the registry needs of its surroundings.
+pub trait Environment {
+    /// Access to a device's registers.
+    type Registers: Mmio + Send + Sync + 'static;
+
+    /// Maps registers, or a page shared with firmware, as device memory.
+    fn registers(&self, region: Region) -> Option<Self::Registers>;
+
+    /// Time and firmware calls.
+    fn services(&self) -> Arc<dyn Services>;
+}
+
+/// Whether a specifier names a clock or a power domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SupplyKind {
+    /// From `clocks`.
+    Clock,
+    /// From `power-domains`.
+    PowerDomain,
+}
+
+/// Why a supply could not be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenError {
+    /// There is no driver for the provider.
+    NoDriver,
+    /// The provider has no such clock or domain (first cell of the specifier).
+    Unknown(u32),
+    /// A property of the provider or of one above it is missing or wrong.
+    Property(&'static str),
+    /// Its registers cannot be mapped.
+    Registers,
+    /// It supplies itself.
+    Cycle,
+    /// Firmware does not answer, or not sensibly.
+    Firmware(SupplyError),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDriver => write!(f, "no driver"),
+            Self::Unknown(id) => write!(f, "no clock or domain {id} known there"),
+            Self::Property(name) => write!(f, "property {name} is missing or wrong"),
+            Self::Registers => write!(f, "its registers cannot be reached"),
+            Self::Cycle => write!(f, "it supplies itself"),
+            Self::Firmware(error) => write!(f, "firmware: {error}"),
+        }
+    }
+}
+
+type Key = (NodeId, SupplyKind, Vec<u32>);
+
+/// Opens supplies and shares them.
+pub struct Suppliers<E: Environment> {
+    environment: E,
+    open: BTreeMap<Key, Arc<dyn Switch>>,
+    banks: BTreeMap<NodeId, Arc<dyn Bank>>,
+    channels: BTreeMap<NodeId, Arc<Channel<E::Registers>>>,
+    controllers: BTreeMap<NodeId, Arc<qcom::Controller<E::Registers>>>,
+}
+
+/// Longest chain of clocks derived from each other.
+const MAX_CHAIN: usize = 8;
+
+impl<E: Environment> Suppliers<E> {
+    /// A registry in `environment`.
+    #[must_use]
+    pub const fn new(environment: E) -> Self {
+        Self {
+            environment,
+            open: BTreeMap::new(),
+            banks: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            controllers: BTreeMap::new(),
+        }
+    }
+
+    /// The switch for a clock or power domain. Whoever names the same one gets
+    /// the same switch, which stays on while anyone wants it on.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(
+        &mut self,
+        tree: &Tree<'_>,
+        kind: SupplyKind,
+        supply: &Supply,
+    ) -> Result<Arc<dyn Switch>, OpenError> {
+        self.open_at(tree, kind, supply.provider, &supply.args, 0)
+    }
+
+    fn open_at(
+        &mut self,
+        tree: &Tree<'_>,
+        kind: SupplyKind,
+        provider: NodeId,
+        args: &[u32],
+        depth: usize,
+    ) -> Result<Arc<dyn Switch>, OpenError> {
+        if depth > MAX_CHAIN {
+            return Err(OpenError::Cycle);
+        }
+        let key = (provider, kind, args.to_vec());
+        if let Some(open) = self.open.get(&key) {
+            return Ok(open.clone());
+        }
+        let driver = driver_of(tree, provider).ok_or(OpenError::NoDriver)?;
+        let own = self.own(tree, driver, kind, (provider, args))?;
+        let mut parents: Vec<Arc<dyn Switch>> = Vec::new();
+        if matches!(driver, Driver::GpioGate | Driver::FixedFactor) {
+            let listed = supplies(tree, provider, CLOCKS);
+            for parent in listed.map_err(|_| OpenError::Property("clocks"))? {
+                let parent = self.open_at(
+                    tree,
+                    SupplyKind::Clock,
+                    parent.provider,
+                    &parent.args,
+                    depth.saturating_add(1),
+                )?;
+                parents.push(parent);
+            }
+        }
+        let switch: Arc<dyn Switch> = Arc::new(Counted::new(own, parents));
+        self.open.insert(key, switch.clone());
+        Ok(switch)
+    }
+
+    /// The switch itself, without what it depends on.
+    fn own(
+        &mut self,
+        tree: &Tree<'_>,
+        driver: Driver,
+        kind: SupplyKind,
+        (provider, args): (NodeId, &[u32]),
+    ) -> Result<Arc<dyn Switch>, OpenError> {
+        let number = args.first().copied();
+        match driver {
+            Driver::FixedClock | Driver::FixedFactor => Ok(Arc::new(Fixed)),
+            Driver::GpioGate => self.gate(tree, provider),
+            Driver::ScmiProtocol => self.scmi(tree, provider, number),
+            Driver::Eemi | Driver::EemiClock => {
+                let number = number.ok_or(OpenError::Property("#clock-cells"))?;
+                let firmware = self.eemi(tree, provider)?;
+                Ok(match kind {
+                    SupplyKind::Clock => Arc::new(EemiClock::new(firmware, number)),
+                    SupplyKind::PowerDomain => Arc::new(EemiNode::new(firmware, number)),
+                })
+            }
+            Driver::Qualcomm => {
+                let number = number.ok_or(OpenError::Property("#clock-cells"))?;
+                let services = self.environment.services();
+                let controller = self.controller(tree, provider)?;
+                qcom::switch(controller, services, kind, number).ok_or(OpenError::Unknown(number))
+            }
+            Driver::Pl061 | Driver::ScmiSmc => Err(OpenError::NoDriver),
+        }
+    }
+
+    fn gate(&mut self, tree: &Tree<'_>, gate: NodeId) -> Result<Arc<dyn Switch>, OpenError> {
+        const NAME: &str = "enable-gpios";
+        let property = tree
+            .node(gate)
+            .property(NAME)
+            .ok_or(OpenError::Property(NAME))?;
+        let list = references(tree, property, "#gpio-cells").ok();
+        let first = list.and_then(|l| l.into_iter().next().flatten());
+        let Reference { provider, args } = first.ok_or(OpenError::Property(NAME))?;
+        let &[line, flags] = args.as_slice() else {
+            return Err(OpenError::Property(NAME));
+        };
+        let bank = self.bank(tree, provider)?;
+        if line >= bank.lines() {
+            return Err(OpenError::Unknown(line));
+        }
+        Ok(Arc::new(GpioGate::new(bank, line, flags)))
+    }
+
+    fn bank(&mut self, tree: &Tree<'_>, id: NodeId) -> Result<Arc<dyn Bank>, OpenError> {
+        if let Some(bank) = self.banks.get(&id) {
+            return Ok(bank.clone());
+        }
+        if driver_of(tree, id) != Some(Driver::Pl061) {
+            return Err(OpenError::NoDriver);
+        }
+        let bank: Arc<dyn Bank> = Arc::new(Pl061::new(self.registers(tree, id)?));
+        self.banks.insert(id, bank.clone());
+        Ok(bank)
+    }
+
+    fn registers(&self, tree: &Tree<'_>, id: NodeId) -> Result<E::Registers, OpenError> {
+        let region = regions(tree, id).first().copied().flatten();
+        let region = region.ok_or(OpenError::Property("reg"))?;
+        self.environment
+            .registers(region)
+            .ok_or(OpenError::Registers)
+    }
+
+    fn scmi(
+        &mut self,
+        tree: &Tree<'_>,
+        protocol: NodeId,
+        number: Option<u32>,
+    ) -> Result<Arc<dyn Switch>, OpenError> {
+        let which = tree.node(protocol).property("reg").and_then(|p| p.u32());
+        let firmware = tree.parent(protocol).ok_or(OpenError::Property("reg"))?;
+        let channel = self.channel(tree, firmware)?;
+        let number = number.ok_or(OpenError::Property("#clock-cells"))?;
+        match which {
+            Some(PROTOCOL_POWER) => Ok(Arc::new(ScmiDomain::new(channel, number))),
+            Some(PROTOCOL_CLOCK) => {
+                let version = channel
+                    .version(PROTOCOL_CLOCK)
+                    .map_err(OpenError::Firmware)?;
+                Ok(Arc::new(ScmiClock::new(channel, number, version)))
+            }
+            _ => Err(OpenError::Property("reg")),
+        }
+    }
+
+    fn channel(
+        &mut self,
+        tree: &Tree<'_>,
+        firmware: NodeId,
+    ) -> Result<Arc<Channel<E::Registers>>, OpenError> {
+        if let Some(channel) = self.channels.get(&firmware) {
+            return Ok(channel.clone());
+        }
+        let node = tree.node(firmware);
+        let shmem = node
+            .property("shmem")
+            .and_then(|p| tree.by_phandle(p.cell(0)?));
+        let shmem = shmem.ok_or(OpenError::Property("shmem"))?;
+        let function = node.property("arm,smc-id").and_then(|p| p.u32());
+        let services = self.environment.services();
+        let region = regions(tree, shmem).first().copied().flatten();
+        let doorbell = SmcDoorbell {
+            services: services.clone(),
+            conduit: cpu::conduit(tree).unwrap_or(Conduit::Smc),
+            function: function.ok_or(OpenError::Property("arm,smc-id"))?,
+            page: region.filter(|_| node.is_compatible("arm,scmi-smc-param")),
+        };
+        let page = self.registers(tree, shmem)?;
+        let channel = Arc::new(Channel::new(page, Arc::new(doorbell), services));
+        self.channels.insert(firmware, channel.clone());
+        Ok(channel)
+    }
+
+    fn eemi(&self, tree: &Tree<'_>, provider: NodeId) -> Result<Eemi, OpenError> {
+        let owner = match driver_of(tree, provider) {
+            Some(Driver::Eemi) => Some(provider),
+            _ => tree.parent(provider),
+        };
+        let node = tree.node(owner.ok_or(OpenError::Property("compatible"))?);
+        let conduit = match node.property("method").and_then(|p| p.string()) {
+            Some("smc") => Conduit::Smc,
+            Some("hvc") => Conduit::Hvc,
+            _ => return Err(OpenError::Property("method")),
+        };
+        Ok(Eemi::new(self.environment.services(), conduit))
+    }
+
+    fn controller(
+        &mut self,
+        tree: &Tree<'_>,
+        id: NodeId,
+    ) -> Result<Arc<qcom::Controller<E::Registers>>, OpenError> {
+        if let Some(controller) = self.controllers.get(&id) {
+            return Ok(controller.clone());
+        }
+        let table = qcom::table(&tree.node(id)).ok_or(OpenError::NoDriver)?;
+        let controller = qcom::Controller::new(self.registers(tree, id)?, table);
+        let controller = Arc::new(controller);
+        self.controllers.insert(id, controller.clone());
+        Ok(controller)
+    }
+
+    /// Probes a supplier's node for [`crate::probe::Graph::run`]: maps its
+    /// registers or asks its firmware for a version.
+    pub fn probe(&mut self, tree: &Tree<'_>, id: NodeId) -> Probed {
+        let result = match driver_of(tree, id) {
+            Some(Driver::FixedClock | Driver::FixedFactor | Driver::ScmiProtocol) => Ok(()),
+            Some(Driver::GpioGate) => self.gate(tree, id).map(drop),
+            Some(Driver::Pl061) => self.bank(tree, id).map(drop),
+            Some(Driver::ScmiSmc) => self.channel(tree, id).and_then(|channel| {
+                const BASE: u32 = 0x10;
+                channel.version(BASE).map(drop).map_err(OpenError::Firmware)
+            }),
+            Some(Driver::Eemi | Driver::EemiClock) => self
+                .eemi(tree, id)
+                .and_then(|f| f.version().map(drop).map_err(OpenError::Firmware)),
+            Some(Driver::Qualcomm) => self.controller(tree, id).map(drop),
+            None => Err(OpenError::NoDriver),
+        };
+        match result {
+            Ok(()) => Probed::Ready,
+            Err(OpenError::Firmware(SupplyError::Timeout(_))) => {
+                Probed::NotYet("its firmware does not answer yet")
+            }
+            Err(OpenError::Firmware(_)) => Probed::Failed("its firmware refuses"),
+            Err(OpenError::Property(name)) => Probed::Failed(name),
+            Err(OpenError::Registers) => Probed::Failed("its registers cannot be reached"),
+            Err(_) => Probed::Failed("no driver"),
+        }
+    }
+}
+
+/// A doorbell that is a firmware call (bindings/firmware/arm,scmi.yaml).
+struct SmcDoorbell {
+    services: Arc<dyn Services>,
+    conduit: Conduit,
+    function: u32,
+    /// `arm,scmi-smc-param`: the page is passed with the call.
+    page: Option<Region>,
+}
+
+impl Doorbell for SmcDoorbell {
+    fn ring(&self) -> Result<(), SupplyError> {
+        let (page, offset) = self.page.map_or((0, 0), |p| (p.base >> 12, p.base & 0xfff));
+        let args = [page, offset, 0, 0, 0, 0];
+        let [x0, ..] = self.services.call(self.conduit, self.function, args);
+        match u32::try_from(x0 & 0xffff_ffff)
+            .unwrap_or(u32::MAX)
+            .cast_signed()
+        {
+            0 => Ok(()),
+            code => Err(SupplyError::Firmware(code)),
+        }
+    }
+}
