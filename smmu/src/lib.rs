@@ -28,6 +28,7 @@ extern crate alloc;
 
 pub mod error;
 pub mod fault;
+pub mod front;
 pub mod hardware;
 pub mod mmio;
 pub mod outside;
@@ -40,6 +41,7 @@ mod sync;
 
 pub use error::{Error, SupplyError, Wait};
 pub use fault::{FaultKind, FaultRecord};
+pub use front::{DomainId, Done, Fault, LinkId, Smmu, SmmuConfig, TbuConfig};
 pub use hardware::{Hardware, Limits, StreamAction, Ticket};
 pub use outside::{Clock, DmaMemory, PowerDomain, Registers, Time};
 pub use power::Powered;

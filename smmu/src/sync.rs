@@ -1,9 +1,10 @@
 //! Atomics and locks, exchanged for loom's under `cfg(loom)`.
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+#[cfg_attr(target_os = "none", allow(unused_imports))]
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 /// A spin lock; see docs/locking.md for who may hold which.
 pub(crate) struct Lock<T> {
@@ -11,6 +12,12 @@ pub(crate) struct Lock<T> {
     inner: spin::mutex::SpinMutex<T>,
     #[cfg(loom)]
     inner: loom::sync::Mutex<T>,
+}
+
+impl<T: Default> Default for Lock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
 }
 
 impl<T> Lock<T> {
@@ -34,4 +41,14 @@ impl<T> Lock<T> {
             Err(poisoned) => poisoned.into_inner(),
         }
     }
+}
+
+/// Everything before, in program order, is seen by every observer of memory
+/// before anything after. On the target that includes the SMMU.
+#[inline]
+pub(crate) fn full_barrier() {
+    #[cfg(any(loom, not(target_os = "none")))]
+    fence(Ordering::SeqCst);
+    #[cfg(not(any(loom, not(target_os = "none"))))]
+    crate::mmio::barrier();
 }

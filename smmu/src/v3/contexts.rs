@@ -24,7 +24,7 @@ pub(super) struct Contexts {
 impl Contexts {
     pub fn new(features: &Features, capacity: usize) -> Self {
         let vmids = if features.vmid16 { 1 << 16 } else { 1 << 8 };
-        let slots: Vec<_> = (0..capacity.min(vmids as usize - 1))
+        let slots: Vec<_> = (0..capacity.min((vmids as usize).saturating_sub(1)))
             .map(|_| Lock::new(None))
             .collect();
         Self {

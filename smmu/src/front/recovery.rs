@@ -1,0 +1,135 @@
+//! What happens after a sync did not complete (C5), and the count by which
+//! quarantined memory is let go.
+
+use super::{Smmu, Whole};
+use crate::error::Error;
+use crate::hardware::{Hardware, StreamAction};
+use crate::sync::{AtomicBool, AtomicU64, Lock, Ordering};
+
+/// Time between tries to get a stuck queue going.
+const RETRY_NS: u64 = 100_000_000;
+
+pub(super) struct Recovery {
+    /// The command path is stuck; syncs are not even tried.
+    stuck: AtomicBool,
+    retry_at: AtomicU64,
+    /// Times that everything was certainly forgotten.
+    epoch: AtomicU64,
+    last: Lock<Option<Error>>,
+    working: Lock<()>,
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        Self {
+            stuck: AtomicBool::new(false),
+            retry_at: AtomicU64::new(u64::MAX),
+            epoch: AtomicU64::new(0),
+            last: Lock::new(None),
+            working: Lock::new(()),
+        }
+    }
+}
+
+impl Recovery {
+    pub fn pending(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.pending()
+            .then(|| self.retry_at.load(Ordering::Relaxed))
+    }
+
+    pub fn report(&self, error: Error) {
+        *self.last.lock() = Some(error);
+    }
+
+    pub fn last_error(&self) -> Option<Error> {
+        *self.last.lock()
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// A completed sync after an invalidation of everything.
+    pub fn all_forgotten(&self) {
+        self.stuck.store(false, Ordering::Relaxed);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl<H: Hardware> Smmu<'_, H> {
+    /// A number that grows whenever the SMMU has certainly forgotten every
+    /// translation. Memory whose invalidation failed when it was `n` may be
+    /// used again once it is above `n`, unless it was mapped again.
+    pub fn clean_epoch(&self) -> u64 {
+        self.recovery.epoch()
+    }
+
+    /// Whether the command path is stuck and waits for its next try.
+    pub fn is_stuck(&self) -> bool {
+        self.recovery.pending()
+    }
+
+    /// An invalidation for the domain failed: its streams terminate from now
+    /// on, and the command path is started afresh. Other domains go on.
+    pub(super) fn fence(&self, domain: usize, error: Error) {
+        self.recovery.report(error);
+        self.machine.note_error(error);
+        self.domains.fence(domain);
+        self.links.each_of(domain, |stream| {
+            // Memory only: commands do not get through. The recovery
+            // invalidates all configuration.
+            let _ = self.hardware.set_stream(None, stream, StreamAction::Abort);
+        });
+        self.recover();
+    }
+
+    fn recover(&self) {
+        let Some(hold) = self.machine.hold() else {
+            // The resume will do it.
+            return;
+        };
+        let before = self.recovery.epoch();
+        let _working = self.recovery.working.lock();
+        if self.recovery.epoch() != before {
+            // Another CPU did it after this one's abort was in memory.
+            return;
+        }
+        match self.hardware.recover(hold.power()) {
+            Ok(()) => self.recovery.all_forgotten(),
+            Err(error) => {
+                self.recovery.report(error);
+                let next = self.time.now_ns().saturating_add(RETRY_NS);
+                self.recovery.retry_at.store(next, Ordering::Relaxed);
+                self.recovery.stuck.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn retry_recovery(&self, now_ns: u64) {
+        if now_ns >= self.recovery.retry_at.load(Ordering::Relaxed) {
+            self.recover();
+        }
+    }
+
+    /// The hardware reported an error of its own: repairs what can be
+    /// repaired. Nothing is touched unless the SMMU is on (P4).
+    pub fn handle_error_irq(&self) {
+        let Some(hold) = self.machine.hold() else {
+            return;
+        };
+        let outcome = self.hardware.global_errors(hold.power());
+        drop(hold);
+        match outcome {
+            Ok(()) => {}
+            Err(error @ Error::ServiceFailure(_)) => {
+                self.recovery.report(error);
+                self.machine.condemn(error, &Whole(self));
+            }
+            Err(error) => self.recovery.report(error),
+        }
+    }
+}
