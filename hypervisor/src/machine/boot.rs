@@ -8,7 +8,6 @@ use core::fmt;
 use platform::early::Early;
 use platform::facts::Board;
 use platform::fdt::Blob;
-use platform::region::Region;
 use platform::report::Report;
 use platform::tree::Tree;
 
@@ -124,10 +123,9 @@ fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Sto
     board::set_firmware(facts.psci);
     let gic = facts.gic.as_ref().ok_or(Stop("no interrupt controller"))?;
     let order = cpu_order(facts);
-    // The distributor asks for affinities, which are published with the CPUs.
+    gic::init(gic).map_err(|_| Stop("the interrupt controller does not answer"))?;
     let vms = compose::vms(tree, facts, memory, order.len())?;
     publish_cpus(&order, &vms);
-    gic::init(gic);
     irq::set_owners(compose::private_interrupts(facts)?, compose::owners(facts, &vms));
     board::set_vms(vms);
     Ok(())
@@ -186,16 +184,13 @@ fn start_secondaries(facts: &Board) {
 
 /// This CPU becomes its vCPU, or sleeps for ever.
 fn enter() {
-    irq::init_cpu();
+    if let Err(error) = irq::init_cpu() {
+        log::error!("this CPU takes no interrupts: {error:?}");
+    }
     if percpu::try_get().is_some_and(|cpu| cpu.vcpu.is_some()) {
         vectors::run_vcpu();
     }
     loop {
         irq::sleep();
     }
-}
-
-/// A region by its device tree name, for messages.
-pub fn describe(region: &Region) -> impl fmt::Display + '_ {
-    region
 }

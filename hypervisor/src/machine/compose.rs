@@ -82,7 +82,7 @@ fn vm(board: &Board, _plan: &Plan, config: &VmConfig, memory: &mut RamMap, first
         counters: Counters::default(),
         epoch: 0.into(),
     };
-    vm.map_ram().map_err(|_| Stop("its memory cannot be mapped"))?;
+    vm.map_fixed().map_err(|_| Stop("its memory cannot be mapped"))?;
     log::info!(
         "{}: {} vCPUs on CPUs {}-{}, {} MiB of memory",
         vm.name,

@@ -3,168 +3,287 @@
 //! GICv3's CPU interface is system registers, GICv2's is memory; both are used
 //! with end of interrupt split from deactivation.
 
-use platform::facts;
-use platform::mmio::{Mmio, Window};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use platform::facts::{self, GicKind};
+use platform::gic::{CpuInterface, Distributor, Error, Gich, Local, Redistributor, Target, Version, is_strided};
+use platform::mmio::Window;
 use spin::Once;
+use spin::mutex::SpinMutex;
 
 use super::board;
-use crate::arch::{gic_cpu, mmio};
-use crate::vgic::{ListRegisters, Lr, Maintenance};
+use crate::arch::boot::MAX_CPUS;
+use crate::arch::{cache, gic_cpu, mmio};
+use crate::vgic::{GichRegisters, ListRegisters, Lr, Maintenance};
 
 struct Gic {
-    dist: Window,
-    redist: alloc::vec::Vec<Window>,
+    distributor: Distributor<Window>,
+    /// Where this CPU's GICv3 redistributor is looked for.
+    redistributors: Vec<Window>,
+    stride: Option<usize>,
+    /// GICv2's memory-mapped interfaces; banked, so one for all CPUs.
+    v2: Option<V2>,
+    locals: [Once<Local<Window>>; MAX_CPUS],
+    /// GICv2: each CPU's bit in target masks.
+    masks: [AtomicU8; MAX_CPUS],
+    /// Trigger configuration is read, changed and written back.
+    configuring: SpinMutex<()>,
+}
+
+struct V2 {
+    cpu: CpuInterface<Window>,
+    lists: Gich<Window>,
+    /// What guests see as their CPU interface.
+    virtual_cpu: u64,
 }
 
 static GIC: Once<Gic> = Once::new();
 
-/// Sets the distributor up; on the boot CPU, once.
-pub fn init(facts: &facts::Gic) {
-    GIC.call_once(|| {
-        let dist = mmio::window(facts.distributor.base, facts.distributor.size);
-        dist.write32(0, 0);
-        let lines = ((dist.read32(4) & 0x1f) + 1) * 32;
-        for i in 1..lines / 32 {
-            dist.write32(0x180 + 4 * i as usize, !0);
-            dist.write32(0x380 + 4 * i as usize, !0);
-            dist.write32(0x80 + 4 * i as usize, !0);
-        }
-        for i in 8..lines / 4 {
-            dist.write32(0x400 + 4 * i as usize, 0xa0a0_a0a0);
-        }
-        dist.write32(0, 0x32);
-        Gic { dist, redist: facts.redistributors.iter().map(|r| mmio::window(r.base, r.size)).collect() }
-    });
+/// Finds the controller and sets its distributor up; on the boot CPU, once.
+///
+/// # Errors
+/// The distributor does not answer, or registers that guests need are missing.
+pub fn init(facts: &facts::Gic) -> Result<(), Error> {
+    let window = |region: &platform::region::Region| mmio::window(region.base, region.size);
+    let version = match facts.kind {
+        GicKind::V2 => Version::V2,
+        GicKind::V3 => Version::V3,
+    };
+    let gic = Gic {
+        distributor: Distributor::new(window(&facts.distributor), version),
+        redistributors: facts.redistributors.iter().map(window).collect(),
+        stride: facts.stride.and_then(|s| usize::try_from(s).ok()),
+        v2: (version == Version::V2).then(|| v2(facts)).flatten(),
+        locals: [const { Once::new() }; MAX_CPUS],
+        masks: [const { AtomicU8::new(0) }; MAX_CPUS],
+        configuring: SpinMutex::new(()),
+    };
+    let boot = Target { mpidr: board::this_mpidr(), mask: gic.distributor.own_mask() };
+    gic.distributor.init(boot)?;
+    GIC.call_once(|| gic);
+    Ok(())
 }
 
-fn my_redist() -> Option<(Window, usize)> {
-    let gic = GIC.get()?;
-    let me = board::this_mpidr();
-    let aff = (me & 0xff_ffff) | (me >> 32 & 0xff) << 24;
-    for window in &gic.redist {
-        let mut at = 0;
-        while at < window.len() {
-            let typer = window.read64(at + 8);
-            if typer >> 32 == aff {
-                return Some((*window, at));
-            }
-            at += if typer & 2 != 0 { 0x4_0000 } else { 0x2_0000 };
-        }
-    }
-    None
+fn v2(facts: &facts::Gic) -> Option<V2> {
+    let (cpu, lists, virtual_cpu) = (facts.cpu_interface?, facts.hypervisor?, facts.virtual_cpu?);
+    let cpu_window = mmio::window(cpu.base, cpu.size);
+    let len = usize::try_from(cpu.size).ok()?;
+    // With 64 KiB steps each 4 KiB page has 16 copies; the last copy of the
+    // first page and the first of the second are neighbours.
+    let skip = if is_strided(&cpu_window, len) { 0xf000 } else { 0 };
+    Some(V2 {
+        cpu: CpuInterface::new(cpu_window, len),
+        lists: Gich::new(mmio::window(lists.base, lists.size)),
+        virtual_cpu: virtual_cpu.base + skip,
+    })
 }
 
-/// Wakes this CPU's part.
-pub fn init_cpu() {
-    if let Some((w, at)) = my_redist() {
-        w.write32(at + 0x14, 0);
-        while w.read32(at + 0x14) & 4 != 0 {}
-        let sgi = at + 0x1_0000;
-        w.write32(sgi + 0x80, !0);
-        w.write32(sgi + 0x180, !0);
-        w.write32(sgi + 0x380, !0);
-        for i in 0..8 {
-            w.write32(sgi + 0x400 + 4 * i, 0xa0a0_a0a0);
-        }
+/// Wakes this CPU's part and opens its interface.
+///
+/// # Errors
+/// There is no redistributor for this CPU, or it does not answer.
+pub fn init_cpu() -> Result<(), Error> {
+    let (Some(gic), Some(index)) = (GIC.get(), board::this_cpu()) else { return Ok(()) };
+    let local = local(gic)?;
+    local.init()?;
+    if let (Some(slot), Some(mask)) = (gic.locals.get(index), gic.masks.get(index)) {
+        slot.call_once(|| local);
+        mask.store(gic.distributor.own_mask(), Ordering::Release);
     }
-    gic_cpu::init();
+    if gic.v2.is_none() {
+        gic_cpu::init();
+    }
+    Ok(())
+}
+
+fn local(gic: &Gic) -> Result<Local<Window>, Error> {
+    if let Some(v2) = &gic.v2 {
+        return Ok(Local::V2(gic.distributor, v2.cpu));
+    }
+    let mpidr = board::this_mpidr();
+    let found = gic.redistributors.iter().find_map(|w| Redistributor::find(*w, w.len(), gic.stride, mpidr).ok());
+    found.map(Local::V3).ok_or(Error::NoRedistributor(mpidr as u32))
 }
 
 /// Enables a private interrupt of this CPU.
 pub fn enable_private(intid: u32) {
-    if let Some((w, at)) = my_redist() {
-        w.write32(at + 0x1_0100, 1 << intid);
+    let local = GIC.get().and_then(|gic| gic.locals.get(board::this_cpu()?)?.get());
+    if local.is_none_or(|local| local.set_enabled(intid, true).is_err()) {
+        log::error!("private interrupt {intid} cannot be enabled");
     }
 }
 
-/// Enables a shared interrupt, routed to CPU `cpu`.
+/// Enables shared interrupt `intid`, routed to CPU `cpu`. Its trigger is
+/// changed only if it was off.
 pub fn enable_shared(intid: u32, cpu: usize, edge: bool) {
     let Some(gic) = GIC.get() else { return };
-    let i = intid as usize;
-    let mpidr = board::mpidr(cpu);
-    gic.dist.write64(0x6000 + 8 * i, mpidr);
-    let shift = (i % 16) * 2;
-    let cfg = gic.dist.read32(0xc00 + 4 * (i / 16)) & !(3 << shift);
-    gic.dist.write32(0xc00 + 4 * (i / 16), cfg | u32::from(edge) << (shift + 1));
-    gic.dist.write32(0x100 + 4 * (i / 32), 1 << (i % 32));
+    let mask = gic.masks.get(cpu).map_or(0, |mask| mask.load(Ordering::Acquire));
+    gic.distributor.set_route(intid, Target { mpidr: board::mpidr(cpu), mask });
+    if !gic.distributor.is_enabled(intid) {
+        let _serial = gic.configuring.lock();
+        gic.distributor.set_edge(intid, edge);
+    }
+    let _ = gic.distributor.set_enabled(intid, true);
 }
 
-/// Disables a shared interrupt.
+/// Disables shared interrupt `intid`.
 pub fn disable_shared(intid: u32) {
-    let Some(gic) = GIC.get() else { return };
-    gic.dist.write32(0x180 + 4 * (intid as usize / 32), 1 << (intid % 32));
+    if let Some(gic) = GIC.get()
+        && gic.distributor.set_enabled(intid, false).is_err()
+    {
+        log::error!("interrupt {intid} cannot be disabled: the distributor does not answer");
+    }
 }
 
-/// Deactivates a shared interrupt from any CPU.
+/// Deactivates a shared interrupt that some CPU acknowledged.
 pub fn deactivate_shared(intid: u32) {
-    gic_cpu::deactivate(intid);
+    if let Some(gic) = GIC.get() {
+        gic.distributor.set_active(intid, false);
+    }
 }
 
 /// Takes the most urgent interrupt, in the CPU interface's own terms.
 pub fn acknowledge() -> Option<u32> {
-    let raw = gic_cpu::acknowledge();
-    (raw < 1020).then_some(raw)
+    let raw = match &GIC.get()?.v2 {
+        None => gic_cpu::acknowledge(),
+        Some(v2) => v2.cpu.acknowledge(),
+    };
+    (intid(raw) < 1020).then_some(raw)
 }
 
-/// The interrupt id in what [`acknowledge`] returned.
-pub fn intid(raw: u32) -> u32 {
-    raw
+/// The interrupt id in what [`acknowledge`] returned: GICv2 adds the sender.
+pub const fn intid(raw: u32) -> u32 {
+    raw & 0x3ff
 }
 
 /// Drops the running priority.
 pub fn end(raw: u32) {
-    gic_cpu::end(raw);
+    match GIC.get().and_then(|gic| gic.v2.as_ref()) {
+        None => gic_cpu::end(raw),
+        Some(v2) => v2.cpu.end(raw),
+    }
 }
 
-/// Deactivates.
+/// Deactivates an interrupt of this CPU, or a shared one it acknowledged.
 pub fn deactivate(raw: u32) {
-    gic_cpu::deactivate(raw);
+    match GIC.get().and_then(|gic| gic.v2.as_ref()) {
+        None => gic_cpu::deactivate(raw),
+        Some(v2) => v2.cpu.deactivate(raw),
+    }
 }
 
-/// Sends an SGI to CPU `index`.
+/// Sends SGI `intid` to CPU `index`.
 pub fn send_sgi(intid: u32, index: usize) {
-    gic_cpu::send_sgi(intid, board::mpidr(index));
+    let Some(gic) = GIC.get() else { return };
+    if gic.v2.is_none() {
+        return gic_cpu::send_sgi(intid, board::mpidr(index));
+    }
+    cache::dsb_ish();
+    let mask = gic.masks.get(index).map_or(0, |mask| mask.load(Ordering::Acquire));
+    gic.distributor.send_sgi(mask, intid);
 }
 
-/// Virtual interface as out of reset.
+/// The virtual interface of this CPU, as a vCPU finds it after reset.
 pub fn reset_virtual_interface() {
-    gic_cpu::reset_virtual();
+    match GIC.get().and_then(|gic| gic.v2.as_ref()) {
+        None => gic_cpu::reset_virtual(),
+        Some(v2) => v2.lists.reset(),
+    }
+}
+
+/// GICv2: physical address of what guests see as their CPU interface.
+#[must_use]
+pub fn virtual_cpu_interface() -> Option<u64> {
+    Some(GIC.get()?.v2.as_ref()?.virtual_cpu)
 }
 
 /// This CPU's list registers.
-pub struct Lrs;
+pub enum Lrs {
+    /// In system registers.
+    V3,
+    /// In memory.
+    V2(GichRegisters<'static, Window>),
+}
 
 impl Lrs {
     /// This CPU's.
     #[inline]
+    #[must_use]
     pub fn here() -> Self {
-        Self
+        match GIC.get().and_then(|gic| gic.v2.as_ref()) {
+            None => Self::V3,
+            Some(v2) => Self::V2(GichRegisters { gich: &v2.lists, gicc: &v2.cpu }),
+        }
     }
+}
+
+/// `ICH_HCR_EL2` (IHI 0069, 12.4.5).
+mod ich_hcr {
+    pub const EN: u64 = 1;
+    pub const LRENPIE: u64 = 1 << 2;
+    pub const NPIE: u64 = 1 << 3;
+    pub const EOI_COUNT_SHIFT: u32 = 27;
+    pub const EOI_COUNT: u64 = 0x1f << EOI_COUNT_SHIFT;
 }
 
 impl ListRegisters for Lrs {
     fn count(&self) -> usize {
-        gic_cpu::list_registers()
+        match self {
+            Self::V3 => gic_cpu::list_registers(),
+            Self::V2(v2) => v2.count(),
+        }
     }
+
     fn read(&self, index: usize) -> Lr {
-        Lr(gic_cpu::read_lr(index))
+        match self {
+            Self::V3 => Lr(gic_cpu::read_lr(index)),
+            Self::V2(v2) => v2.read(index),
+        }
     }
+
     fn write(&mut self, index: usize, value: Lr) {
-        gic_cpu::write_lr(index, value.0);
+        match self {
+            Self::V3 => gic_cpu::write_lr(index, value.0),
+            Self::V2(v2) => v2.write(index, value),
+        }
     }
+
     fn empty(&self) -> u32 {
-        gic_cpu::elrsr() as u32
+        match self {
+            Self::V3 => gic_cpu::elrsr() as u32,
+            Self::V2(v2) => v2.empty(),
+        }
     }
+
     fn set_maintenance(&mut self, wanted: Maintenance) {
-        let bits = 1 | u64::from(wanted.no_pending) << 3 | u64::from(wanted.entry_not_present) << 2;
-        gic_cpu::set_hcr(bits | gic_cpu::hcr() & (0x1f << 27));
+        match self {
+            Self::V3 => {
+                let none = if wanted.no_pending { ich_hcr::NPIE } else { 0 };
+                let missing = if wanted.entry_not_present { ich_hcr::LRENPIE } else { 0 };
+                gic_cpu::set_hcr(gic_cpu::hcr() & ich_hcr::EOI_COUNT | ich_hcr::EN | none | missing);
+            }
+            Self::V2(v2) => v2.set_maintenance(wanted),
+        }
     }
+
     fn take_eoi_count(&mut self) -> u32 {
-        let hcr = gic_cpu::hcr();
-        gic_cpu::set_hcr(hcr & !(0x1f << 27));
-        (hcr >> 27 & 0x1f) as u32
+        match self {
+            Self::V3 => {
+                let hcr = gic_cpu::hcr();
+                if hcr & ich_hcr::EOI_COUNT != 0 {
+                    gic_cpu::set_hcr(hcr & !ich_hcr::EOI_COUNT);
+                }
+                ((hcr & ich_hcr::EOI_COUNT) >> ich_hcr::EOI_COUNT_SHIFT) as u32
+            }
+            Self::V2(v2) => v2.take_eoi_count(),
+        }
     }
+
     fn deactivate(&mut self, physical: u32) {
-        gic_cpu::deactivate(physical);
+        match self {
+            Self::V3 => gic_cpu::deactivate(physical),
+            Self::V2(v2) => v2.deactivate(physical),
+        }
     }
 }

@@ -13,14 +13,11 @@ use super::vcpu::VcpuRef;
 use super::vm::Vm;
 use super::{board, console};
 use crate::arch::cache;
+use crate::guest::map;
 use crate::vgic::{Effects, Kick, SgiKind};
 
 /// The SGI with which one CPU makes another leave its guest and look around.
 const KICK_SGI: u32 = 1;
-/// The guest's virtual timer, as its device tree has it.
-const GUEST_VIRTUAL_TIMER: u32 = 27;
-/// The guest's physical timer.
-const GUEST_PHYSICAL_TIMER: u32 = 30;
 
 /// Whom a shared interrupt belongs to.
 #[derive(Clone, Copy)]
@@ -56,14 +53,18 @@ pub fn set_owners(private: Private, shared: BTreeMap<u32, Owner>) {
 }
 
 /// Enables this CPU's private interrupts.
-pub fn init_cpu() {
-    gic::init_cpu();
+///
+/// # Errors
+/// The interrupt controller has no part for this CPU.
+pub fn init_cpu() -> Result<(), platform::gic::Error> {
+    gic::init_cpu()?;
     gic::enable_private(KICK_SGI);
     if let Some(private) = PRIVATE.get() {
         for intid in [private.virtual_timer, private.physical_timer, private.hyp_timer, private.maintenance] {
             gic::enable_private(intid);
         }
     }
+    Ok(())
 }
 
 /// Makes CPU `index` leave its guest or its sleep, if it is not this one.
@@ -124,10 +125,10 @@ fn private(intid: u32) -> bool {
         })
     };
     if intid == numbers.virtual_timer {
-        return guest(GUEST_VIRTUAL_TIMER);
+        return guest(map::TIMER_VIRTUAL_PPI);
     }
     if intid == numbers.physical_timer {
-        return guest(GUEST_PHYSICAL_TIMER);
+        return guest(map::TIMER_PHYSICAL_PPI);
     }
     if intid == numbers.maintenance {
         if let Some(me) = VcpuRef::here() {

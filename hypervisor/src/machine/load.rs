@@ -1,13 +1,16 @@
 //! Fills a VM's memory with what it boots from.
 
-use super::ram::GuestRam;
+use alloc::vec::Vec;
+
 use super::vm::{LoadError, Vm};
-use crate::guest::Range;
-use crate::guest::image::{self, GuestMemory, OutsideRam};
+use crate::arch::timer;
+use crate::guest::dt::{Chosen, Device, Gic, GuestPlatform};
+use crate::guest::image::{self, GuestMemory, Layout, OutsideRam};
+use crate::guest::{Range, map};
 use crate::psci::Start;
 
 /// A VM's RAM as the loader writes it.
-struct Destination<'a>(&'a GuestRam);
+struct Destination<'a>(&'a super::ram::GuestRam);
 
 impl GuestMemory for Destination<'_> {
     fn write(&mut self, ipa: u64, bytes: &[u8]) -> Result<(), OutsideRam> {
@@ -16,9 +19,51 @@ impl GuestMemory for Destination<'_> {
 }
 
 /// Puts kernel, RAM disk and device tree into `vm`'s RAM.
+///
+/// # Errors
+/// An image is damaged or does not fit; the VM must not run.
 pub fn load(vm: &Vm) -> Result<Start, LoadError> {
-    let ram = Range { base: super::ram::GUEST_RAM, size: vm.ram.len() };
-    let mut memory = Destination(&vm.ram);
-    let layout = image::load(vm.images.kernel, vm.images.ramdisk, ram, &mut memory)?;
+    let ram = Range::new(map::RAM_BASE, vm.ram.len());
+    let layout = image::load(vm.images.kernel, vm.images.ramdisk, ram, &mut Destination(&vm.ram))?;
+    let tree = device_tree(vm, ram, &layout)?;
+    vm.ram.write(layout.dtb.base, &tree).map_err(|error| LoadError::NoRoom(error.0))?;
     Ok(Start { entry: layout.entry, context: layout.dtb.base })
+}
+
+fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadError> {
+    let mpidrs: Vec<u64> = vm.vcpus.iter().map(|vcpu| vcpu.mpidr).collect();
+    let vcpus = u8::try_from(mpidrs.len()).unwrap_or(u8::MAX);
+    let platform = GuestPlatform {
+        memory: &[ram],
+        mpidrs: &mpidrs,
+        gic: if vm.features.gicv3() {
+            Gic::V3 { distributor: map::GICD, redistributors: map::gicr(vcpus) }
+        } else {
+            Gic::V2 { distributor: map::GICD, cpu_interface: map::GICC }
+        },
+        msi: None,
+        uart: Some(Device { reg: map::UART, spi: map::UART_SPI }),
+        pci: None,
+        scmi: None,
+        iommu: None,
+        devices: &[],
+        chosen: Chosen {
+            bootargs: &vm.images.bootargs,
+            initrd: layout.initrd,
+            kaslr_seed: Some(seed(vm)),
+            rng_seed: &[],
+        },
+    };
+    Ok(platform.device_tree()?)
+}
+
+/// Differs between boots and VMs; no secret, the guest's kernel mixes it with
+/// what else it has.
+fn seed(vm: &Vm) -> u64 {
+    let mut x = timer::ticks() ^ u64::from(vm.id) << 56;
+    // The finaliser of SplitMix64 spreads the counter's few changing bits.
+    for multiplier in [0xbf58_476d_1ce4_e5b9_u64, 0x94d0_49bb_1331_11eb] {
+        x = (x ^ x >> 30).wrapping_mul(multiplier);
+    }
+    x ^ x >> 31
 }

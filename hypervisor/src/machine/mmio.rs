@@ -6,19 +6,10 @@ use super::gic::Lrs;
 use super::{irq, run};
 use crate::arch::regs;
 use crate::arch::vectors::Frame;
+use crate::guest::map;
 use crate::trap::esr::{Access, DataAbort};
 use crate::trap::inject::Exception;
 use crate::vgic::{Read, Region};
-
-/// Where the guest's devices are (see `docs/guest.md`).
-pub mod map {
-    /// Distributor, 64 KiB.
-    pub const GICD: u64 = 0x0800_0000;
-    /// Redistributors, 128 KiB each.
-    pub const GICR: u64 = 0x080a_0000;
-    /// Console.
-    pub const UART: u64 = 0x0900_0000;
-}
 
 /// A load or store to `abort.ipa`.
 #[inline]
@@ -86,11 +77,11 @@ fn store(me: VcpuRef, ipa: u64, access: Access, value: u64) -> bool {
 /// The register frame that `ipa` lies in.
 #[inline]
 fn gic(vm: &super::vm::Vm, ipa: u64) -> Option<(Region, usize)> {
-    let at = ipa.wrapping_sub(map::GICD);
-    if at < 0x1_0000 {
+    let at = ipa.wrapping_sub(map::GICD.base);
+    if at < map::GICD.size {
         return Some((Region::Distributor, at as usize));
     }
-    let at = ipa.wrapping_sub(map::GICR);
+    let at = ipa.wrapping_sub(map::GICR_BASE);
     (at < vm.redistributor_bytes).then_some((Region::Redistributors, at as usize))
 }
 

@@ -13,6 +13,8 @@ use super::ram::GuestRam;
 use super::vcpu::Vcpu;
 use crate::arch::tables::TableMemory;
 use crate::arch::timer;
+use crate::guest::dt::DtError;
+use crate::guest::map;
 use crate::guest::image::ImageError;
 use crate::psci::{self, Mitigations, Start};
 use crate::trap::features::Features;
@@ -101,6 +103,16 @@ pub struct Vm {
 pub enum LoadError {
     /// The kernel or the RAM disk.
     Image(ImageError),
+    /// The device tree.
+    DeviceTree(DtError),
+    /// The device tree ends beyond the VM's RAM, at this address.
+    NoRoom(u64),
+}
+
+impl From<DtError> for LoadError {
+    fn from(error: DtError) -> Self {
+        Self::DeviceTree(error)
+    }
 }
 
 impl From<ImageError> for LoadError {
@@ -113,6 +125,8 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Image(error) => write!(f, "{error}"),
+            Self::DeviceTree(error) => write!(f, "device tree: {error}"),
+            Self::NoRoom(at) => write!(f, "its memory ends at {at:#x}, before the device tree does: give it more"),
         }
     }
 }
@@ -136,10 +150,17 @@ impl Vm {
         self.vcpus.iter().map(|v| psci::Vcpu { mpidr: v.mpidr, power: &v.power }).collect()
     }
 
-    /// Maps its RAM; called once.
-    pub fn map_ram(&self) -> Result<(), pgtable::Error> {
+    /// Maps its RAM, and with GICv2 its CPU interface, which is hardware's;
+    /// called once.
+    ///
+    /// # Errors
+    /// There is no memory for the tables.
+    pub fn map_fixed(&self) -> Result<(), pgtable::Error> {
         for (ipa, extent) in self.ram.pieces() {
             self.stage2.map(Ipa(ipa), Pa(extent.start()), extent.len(), Attrs::RAM)?;
+        }
+        if let Some(interface) = super::gic::virtual_cpu_interface() {
+            self.stage2.map(Ipa(map::GICC.base), Pa(interface), 0x2000, Attrs::DEVICE)?;
         }
         Ok(())
     }
