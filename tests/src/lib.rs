@@ -12,6 +12,7 @@
 //! * [`checks`], [`timeline`] and [`report`] hold verdicts and show them;
 //! * [`scenario`] is the demonstration behind `make run`.
 
+pub mod cases;
 pub mod checks;
 pub mod console;
 pub mod cpio;

@@ -96,9 +96,11 @@ fn heard(line: &Line, vms: &[Vm]) -> Option<(usize, guest::Said)> {
     Some((index, said))
 }
 
-/// Keys that bring a line to a VM: Ctrl-a and its number select it.
+/// Keys that bring a line to a VM: Ctrl-a and its number select it. Then back
+/// to the monitor: the hypervisor keeps the lines of VMs whole unless one is
+/// selected.
 fn typed(index: usize, answer: &str) -> Vec<u8> {
-    format!("\x01{}{answer}\n", index + 1).into_bytes()
+    format!("\x01{}{answer}\n\x010", index + 1).into_bytes()
 }
 
 fn conclude(vms: &[Vm], finished: &Finished, checks: &mut Checks) {

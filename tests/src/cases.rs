@@ -1,0 +1,133 @@
+//! Runs the bare-metal guest (`tests/guests`) and reads its verdicts.
+
+use crate::image;
+use crate::machine::{Board, Machine, Running};
+use crate::setup::Setup;
+use crate::{Result, paths};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A run of cases takes a few seconds; a machine that is busy otherwise more.
+const LIMIT: Duration = Duration::from_secs(90);
+/// CPUs and memory of the guest.
+pub const CPUS: u32 = 3;
+/// Memory of the guest in MiB.
+pub const MEMORY_MIB: u32 = 64;
+/// Label of its VM.
+pub const NAME: &str = "guest";
+
+/// What a guest said about its cases.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    /// Names of cases that passed.
+    pub passed: Vec<String>,
+    /// Names and reasons of cases that failed.
+    pub failed: Vec<String>,
+    /// Cases that do not apply.
+    pub skipped: Vec<String>,
+    /// Figures: name and value.
+    pub figures: Vec<(String, u64)>,
+    /// Whether the guest came to its end.
+    pub done: bool,
+}
+
+impl Verdicts {
+    fn take(&mut self, text: &str) {
+        // Behind a prefix such as `[guest] `, or not.
+        let words = text.split_once("] ").map_or(text, |(_, rest)| rest);
+        let Some((verb, rest)) = words.split_once(' ') else {
+            return;
+        };
+        let own = rest.to_string();
+        match verb {
+            "PASS" => self.passed.push(own),
+            "FAIL" => self.failed.push(own),
+            "SKIP" => self.skipped.push(own),
+            "DONE" => self.done = true,
+            "BENCH" => {
+                if let Some((name, Ok(value))) = rest.split_once(' ').map(|(n, v)| (n, v.parse())) {
+                    self.figures.push((name.to_string(), value));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An error unless all cases passed and there was at least one.
+    pub fn all_passed(&self) -> Result<()> {
+        if !self.failed.is_empty() {
+            return Err(format!("failed: {}", self.failed.join("; ")));
+        }
+        match (self.done, self.passed.len()) {
+            (true, 1..) => Ok(()),
+            (true, 0) => Err("no case passed; is the name right?".into()),
+            (false, _) => Err(format!(
+                "the guest did not finish after {:?}",
+                self.passed.last()
+            )),
+        }
+    }
+}
+
+/// The guest's image.
+pub fn image() -> Result<PathBuf> {
+    let elf = paths::target().join("aarch64-unknown-none-softfloat/release/stagegate-guest");
+    let remedy = "build it: cargo build --release -p stagegate-guests --target aarch64-unknown-none-softfloat";
+    image::flatten(&paths::existing(elf, remedy)?)
+}
+
+/// Starts the guest on a machine without Stagegate.
+pub fn start_bare(board: Board, cases: &str, dir: &Path) -> Result<Running> {
+    let mut machine = Machine::bare(CPUS, MEMORY_MIB);
+    machine.board = board;
+    machine.kernel = Some(image()?);
+    machine.bootargs = Some(format!("bare cases={cases}"));
+    machine.start(dir)
+}
+
+/// Starts the guest as the only VM under Stagegate.
+pub fn start_hosted(machine: Machine, cases: &str, dir: &Path) -> Result<Running> {
+    let mut setup = Setup::new(machine)?;
+    let kernel = setup.module(&image()?)?;
+    let modules = kernel.as_kernel(&format!("cases={cases}"));
+    setup.one_vm(NAME, CPUS, MEMORY_MIB, &modules)?;
+    setup.start(dir)
+}
+
+/// Reads verdicts until the guest is done or the machine ends.
+pub fn listen(running: &mut Running) -> Verdicts {
+    let deadline = Instant::now() + LIMIT;
+    let mut verdicts = Verdicts::default();
+    while !verdicts.done
+        && let Ok(line) = running.console.next(deadline)
+    {
+        verdicts.take(&line.text);
+    }
+    verdicts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_with_and_without_prefix() {
+        let mut verdicts = Verdicts::default();
+        for line in [
+            "PASS a",
+            "[guest] PASS b",
+            "[guest] SKIP c why",
+            "BENCH x 12",
+            "noise",
+        ] {
+            verdicts.take(line);
+        }
+        assert_eq!(verdicts.passed, ["a", "b"]);
+        assert_eq!(verdicts.figures, [("x".to_string(), 12)]);
+        assert!(verdicts.all_passed().is_err(), "not done yet");
+        verdicts.take("DONE passed 2 failed 0 skipped 1");
+        assert!(verdicts.all_passed().is_ok());
+        verdicts.take("FAIL d: broken");
+        assert!(verdicts.all_passed().unwrap_err().contains("broken"));
+    }
+}
