@@ -8,8 +8,16 @@
 //! A driver holds no state besides its register window, so it is `Copy` where
 //! the window is; whoever prints from several CPUs serialises them.
 
+mod cadence;
+mod geni;
+mod msm;
+mod ns16550;
 mod pl011;
 
+pub use cadence::Cadence;
+pub use geni::Geni;
+pub use msm::Msm;
+pub use ns16550::Ns16550;
 pub use pl011::Pl011;
 
 use crate::mmio::Mmio;
@@ -47,15 +55,45 @@ pub struct Layout {
 pub enum Uart<M> {
     /// Arm PL011 or the subset the SBSA calls generic UART.
     Pl011(Pl011<M>),
+    /// 8250/16550 family.
+    Ns16550(Ns16550<M>),
+    /// Cadence (Zynq, ZynqMP).
+    Cadence(Cadence<M>),
+    /// Qualcomm GENI.
+    Geni(Geni<M>),
+    /// Qualcomm MSM (UARTDM).
+    Msm(Msm<M>),
 }
 
 impl<M: Mmio> Uart<M> {
     /// The driver for a device-tree `compatible` string, or `None` if this
     /// string names no UART known here (the caller tries the next string of
     /// the list). The device is made ready to send and receive, polled.
-    pub fn from_compatible(compatible: &str, window: M, _layout: Layout) -> Option<Self> {
+    pub fn from_compatible(compatible: &str, window: M, layout: Layout) -> Option<Self> {
         Some(match compatible {
             "arm,pl011" | "arm,sbsa-uart" => Self::Pl011(Pl011::new(window)),
+            // Wired at word distance; the binding does not say so again.
+            "brcm,bcm2835-aux-uart" | "mediatek,mt6577-uart" => {
+                let layout = Layout {
+                    reg_shift: Some(2),
+                    reg_io_width: Some(4),
+                };
+                Self::Ns16550(Ns16550::new(window, layout))
+            }
+            "ns8250"
+            | "ns16450"
+            | "ns16550"
+            | "ns16550a"
+            | "ns16750"
+            | "ns16850"
+            | "snps,dw-apb-uart"
+            | "ti,am654-uart"
+            | "nvidia,tegra20-uart" => Self::Ns16550(Ns16550::new(window, layout)),
+            "xlnx,xuartps" | "cdns,uart-r1p8" | "cdns,uart-r1p12" => {
+                Self::Cadence(Cadence::new(window))
+            }
+            "qcom,geni-debug-uart" | "qcom,geni-uart" => Self::Geni(Geni::new(window)),
+            "qcom,msm-uartdm" => Self::Msm(Msm::new(window)),
             _ => return None,
         })
     }
@@ -65,6 +103,10 @@ macro_rules! each {
     ($self:ident, $uart:ident => $call:expr) => {
         match $self {
             Uart::Pl011($uart) => $call,
+            Uart::Ns16550($uart) => $call,
+            Uart::Cadence($uart) => $call,
+            Uart::Geni($uart) => $call,
+            Uart::Msm($uart) => $call,
         }
     };
 }
@@ -86,3 +128,6 @@ impl<M: Mmio> Console for Uart<M> {
         each!(self, uart => uart.set_tx_interrupt(on));
     }
 }
+
+#[cfg(test)]
+mod tests;
