@@ -4,6 +4,7 @@
 extern crate alloc;
 pub mod vgic;
 pub mod vuart;
+pub mod dma;
 pub mod guest;
 pub mod pci;
 pub mod power;

@@ -57,9 +57,9 @@ pub struct BatchEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum BatchOp {
-    /// As MAP, but whole or not at all.
+    /// As MAP, but whole or not at all, and of at most [`LEAVES_PER_CALL`] pages.
     Map = 1,
-    /// As UNMAP, but whole or not at all.
+    /// As UNMAP, of at most [`LEAVES_PER_CALL`] pages; stops at the first page that is not mapped.
     Unmap = 2,
     /// As SYNC.
     Sync = 3,

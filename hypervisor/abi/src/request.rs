@@ -131,6 +131,7 @@ pub enum Request {
     Batch {
         page: u64,
         count: u32,
+        first: u32,
     },
     PowerSet {
         endpoint: u32,
@@ -238,6 +239,7 @@ impl Request {
             Function::Batch => Self::Batch {
                 page: x1,
                 count: word(x2)?,
+                first: word(x3)?,
             },
             Function::PowerSet => Self::PowerSet {
                 endpoint: word(x1)?,
@@ -291,7 +293,10 @@ impl Request {
                 [u64::from(domain), u64::from(endpoint), 0, 0, 0],
             ),
             Self::Sync { domain } => (Function::Sync, [u64::from(domain), 0, 0, 0, 0]),
-            Self::Batch { page, count } => (Function::Batch, [page, u64::from(count), 0, 0, 0]),
+            Self::Batch { page, count, first } => (
+                Function::Batch,
+                [page, u64::from(count), u64::from(first), 0, 0],
+            ),
             Self::PowerSet { endpoint, state } => (
                 Function::PowerSet,
                 [u64::from(endpoint), state as u64, 0, 0, 0],

@@ -45,6 +45,7 @@ fn all() -> Vec<Request> {
         Request::Batch {
             page: 0x4000_2000,
             count: 112,
+            first: 5,
         },
         Request::PowerSet {
             endpoint,

@@ -1,0 +1,204 @@
+//! Endpoints: which domain each is in, and what happens when the VM starts and stops.
+
+use super::Error;
+use super::outside::{HardwareError, Outside, Target};
+use super::vm::{DomainKind, VmDma};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+const NONE: u32 = u32::MAX;
+
+/// One endpoint of the VM. Its domain changes under `VmDma::control` only.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    id: u32,
+    domain: AtomicU32,
+}
+
+impl Endpoint {
+    pub(super) const fn new(id: u32) -> Self {
+        Self {
+            id,
+            domain: AtomicU32::new(NONE),
+        }
+    }
+
+    pub(super) fn domain(&self) -> Option<u32> {
+        match self.domain.load(Ordering::Relaxed) {
+            NONE => None,
+            id => Some(id),
+        }
+    }
+}
+
+const fn hardware(error: HardwareError, domain: u32) -> Error {
+    match error {
+        HardwareError::Power => Error::Power,
+        HardwareError::Timeout => Error::Fenced(domain),
+        HardwareError::NoContext => Error::NoMemory,
+    }
+}
+
+impl<O: Outside> VmDma<O> {
+    pub(super) fn endpoint(&self, id: u32) -> Result<(usize, &Endpoint), Error> {
+        self.endpoints
+            .iter()
+            .enumerate()
+            .find(|(_, endpoint)| endpoint.id == id)
+            .ok_or(Error::NoEndpoint(id))
+    }
+
+    /// The endpoint numbers of the VM, in the order of their indices.
+    pub fn endpoint_ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.endpoints.iter().map(|endpoint| endpoint.id)
+    }
+
+    /// What an endpoint in no domain does.
+    const fn fallback(&self) -> Target {
+        if self.policy.strict {
+            Target::Blocked
+        } else {
+            Target::Vm
+        }
+    }
+
+    /// Puts an endpoint into a domain; one that is in another moves.
+    ///
+    /// # Errors
+    /// [`Error::NoDomain`], [`Error::NoEndpoint`], [`Error::Fenced`], [`Error::Power`],
+    /// [`Error::NoMemory`] (no VMID). The endpoint is then where it was, or its accesses terminate.
+    pub fn attach(&self, id: u32, endpoint: u32) -> Result<(), Error> {
+        let _control = self.control.lock();
+        self.attach_locked(id, endpoint)
+    }
+
+    /// As [`attach`](Self::attach), but makes the domain if there is none of this id; such a domain is
+    /// freed when its last endpoint leaves (the virtio-iommu's way).
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach), and [`Error::DomainExists`] if it is of another kind.
+    pub fn attach_or_create(&self, id: u32, endpoint: u32, kind: DomainKind) -> Result<(), Error> {
+        let _control = self.control.lock();
+        self.endpoint(endpoint)?;
+        let slot = self.slots.get(id as usize).ok_or(Error::NoDomain(id))?;
+        let created = {
+            let mut slot = slot.try_write().ok_or(Error::Busy)?;
+            match slot.as_ref() {
+                Some(domain) if domain.kind() == kind => false,
+                Some(_) => return Err(Error::DomainExists(id)),
+                None => {
+                    *slot = Some(self.build(id, kind, true)?);
+                    true
+                }
+            }
+        };
+        let result = self.attach_locked(id, endpoint);
+        if result.is_err() && created {
+            // Nothing is attached and nothing mapped; a failure keeps the id out of use, no more.
+            let _ = self.free_locked(id);
+        }
+        result
+    }
+
+    fn attach_locked(&self, id: u32, endpoint: u32) -> Result<(), Error> {
+        let (index, endpoint) = self.endpoint(endpoint)?;
+        let before = endpoint.domain();
+        {
+            let held = self.hold(id)?;
+            let domain = held.as_ref().ok_or(Error::NoDomain(id))?;
+            domain.check_fence()?;
+            if before == Some(id) {
+                return Ok(());
+            }
+            self.outside
+                .attach(index, Self::target(domain))
+                .map_err(|error| hardware(error, id))?;
+            domain.attached.fetch_add(1, Ordering::Relaxed);
+        }
+        endpoint.domain.store(id, Ordering::Relaxed);
+        self.left(before);
+        Ok(())
+    }
+
+    /// Takes an endpoint out of a domain: it falls back to the VM's own tables, or is blocked, as the
+    /// operator chose.
+    ///
+    /// # Errors
+    /// [`Error::NoDomain`], [`Error::NoEndpoint`], [`Error::NotAttached`], [`Error::Power`].
+    pub fn detach(&self, id: u32, endpoint: u32) -> Result<(), Error> {
+        let _control = self.control.lock();
+        let (index, found) = self.endpoint(endpoint)?;
+        self.hold(id)?.as_ref().ok_or(Error::NoDomain(id))?;
+        if found.domain() != Some(id) {
+            return Err(Error::NotAttached(endpoint));
+        }
+        self.outside
+            .attach(index, self.fallback())
+            .map_err(|error| hardware(error, id))?;
+        found.domain.store(NONE, Ordering::Relaxed);
+        self.left(Some(id));
+        Ok(())
+    }
+
+    /// An endpoint has left a domain.
+    fn left(&self, id: Option<u32>) {
+        let Some(id) = id else { return };
+        let mut last_of_implicit = false;
+        if let Ok(held) = self.hold(id)
+            && let Some(domain) = held.as_ref()
+        {
+            let was = domain.attached.fetch_sub(1, Ordering::Relaxed);
+            last_of_implicit = was == 1 && domain.implicit();
+        }
+        if last_of_implicit {
+            // A failure keeps the id out of use, no more.
+            let _ = self.free_locked(id);
+        }
+    }
+
+    /// The VM starts (again): every endpoint falls back to the VM's own tables, or is blocked, as the
+    /// operator chose.
+    ///
+    /// # Errors
+    /// The first endpoint whose SMMU could not be told; the others are set all the same.
+    pub fn start(&self) -> Result<(), HardwareError> {
+        let _control = self.control.lock();
+        self.events.clear();
+        self.each(self.fallback())
+    }
+
+    /// The VM has stopped: every endpoint is blocked, every domain freed, events are forgotten. None of
+    /// its vCPUs is inside a call.
+    ///
+    /// # Errors
+    /// The first endpoint whose SMMU could not be told: the VM's memory may still be in use by it.
+    pub fn stop(&self) -> Result<(), HardwareError> {
+        let _control = self.control.lock();
+        let result = self.each(Target::Blocked);
+        for endpoint in &self.endpoints {
+            if let Some(id) = endpoint.domain() {
+                endpoint.domain.store(NONE, Ordering::Relaxed);
+                if let Ok(held) = self.hold(id)
+                    && let Some(domain) = held.as_ref()
+                {
+                    domain.attached.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+        }
+        for id in (0u32..).take(self.slots.len()) {
+            // Only a failed invalidation fails; the domain's pages are then kept for good.
+            let _ = self.free_locked(id);
+        }
+        self.events.clear();
+        result
+    }
+
+    fn each(&self, target: Target) -> Result<(), HardwareError> {
+        let mut result = Ok(());
+        for index in 0..self.endpoints.len() {
+            if let Err(error) = self.outside.attach(index, target) {
+                result = result.and(Err(error));
+            }
+        }
+        result
+    }
+}

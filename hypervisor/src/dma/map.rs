@@ -1,0 +1,261 @@
+//! Mapping: from what the guest claims to own, to descriptors.
+
+use super::Error;
+use super::domain::{Domain, Progress, Request, table_error};
+use super::outside::{ExtentKind, Fixed, Outside};
+use super::steps::Steps;
+use arrayvec::ArrayVec;
+use pgtable::{Access, Attrs, Execute, Ipa, Memory, MemoryType, Pa, Table};
+use stagegate_abi::{ListEntry, Prot};
+
+/// Pieces of a list that are checked and mapped at once.
+pub const CHUNK: usize = 32;
+
+/// How far a list came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct ListProgress {
+    /// Entries done.
+    pub entries: u32,
+    /// Bytes done, those of a piece of the next entry included.
+    pub bytes: u64,
+    /// Bytes done of the next entry.
+    pub extra: u64,
+    /// Leaves written or cleared.
+    pub leaves: u64,
+    /// Why it stopped, unless it was done or the bound was reached.
+    pub result: Result<(), Error>,
+}
+
+impl ListProgress {
+    /// Nothing done yet.
+    pub const NONE: Self = Self {
+        entries: 0,
+        bytes: 0,
+        extra: 0,
+        leaves: 0,
+        result: Ok(()),
+    };
+
+    /// Adds what came after.
+    pub(crate) fn add(&mut self, entries: u32, bytes: u64, leaves: u64) {
+        self.entries = self.entries.saturating_add(entries);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.leaves = self.leaves.saturating_add(leaves);
+    }
+
+    pub(super) fn failed(mut self, error: Error) -> Self {
+        self.result = Err(error);
+        self
+    }
+}
+
+const fn memory_type(prot: Prot) -> MemoryType {
+    if prot.contains(Prot::MMIO) {
+        MemoryType::Device
+    } else if prot.contains(Prot::CACHE) {
+        MemoryType::Normal
+    } else {
+        MemoryType::NonCacheable
+    }
+}
+
+fn attrs(prot: Prot) -> Attrs {
+    let access = match (prot.contains(Prot::READ), prot.contains(Prot::WRITE)) {
+        (true, false) => Access::Read,
+        (false, _) => Access::Write,
+        (true, true) => Access::ReadWrite,
+    };
+    let execute = if prot.intersects(Prot::NOEXEC.union(Prot::MMIO)) {
+        Execute::None
+    } else {
+        Execute::All
+    };
+    Attrs::new(memory_type(prot), access, execute)
+}
+
+impl<M: Memory> Domain<M> {
+    #[inline]
+    pub(super) fn map<O: Outside<Frames = M>>(
+        &self,
+        outside: &O,
+        fixed: &[Fixed],
+        request: Request,
+        ipa: u64,
+        prot: Prot,
+    ) -> Progress {
+        let table = match self.check(fixed, request.iova, request.size) {
+            Ok(table) => table,
+            Err(error) => return Progress::failed(error),
+        };
+        let claim = match self.claim(outside, request.iova, request.size) {
+            Ok(claim) => claim,
+            Err(error) => return Progress::failed(error),
+        };
+        let progress = map_steps(table, outside, request, ipa, prot);
+        self.claims.release(claim);
+        progress
+    }
+
+    /// Maps the pieces of `list` (at most [`CHUNK`], addresses are IPAs) one after the other.
+    pub(super) fn map_list<O: Outside<Frames = M>>(
+        &self,
+        outside: &O,
+        fixed: &[Fixed],
+        request: Request,
+        list: &[ListEntry],
+        prot: Prot,
+    ) -> ListProgress {
+        let none = ListProgress::NONE;
+        let table = match self.check(fixed, request.iova, request.size) {
+            Ok(table) => table,
+            Err(error) => return none.failed(error),
+        };
+        let claim = match self.claim(outside, request.iova, request.size) {
+            Ok(claim) => claim,
+            Err(error) => return none.failed(error),
+        };
+        let progress = match at_once(table, outside, request, list, prot) {
+            Some(progress) => progress,
+            None => one_by_one(table, outside, request, list, prot),
+        };
+        self.claims.release(claim);
+        progress
+    }
+}
+
+#[inline]
+fn map_steps<M: Memory, O: Outside>(
+    table: &Table<M>,
+    outside: &O,
+    request: Request,
+    ipa: u64,
+    prot: Prot,
+) -> Progress {
+    let steps = Steps::of(table.config());
+    let page = table.config().page_size();
+    let attrs = attrs(prot);
+    let mut progress = Progress {
+        bytes: 0,
+        leaves: 0,
+        result: Ok(()),
+    };
+    while progress.bytes < request.size && progress.leaves < request.leaves {
+        // The end of the range was checked; an IPA that wraps is looked up like any other.
+        let iova = request.iova.wrapping_add(progress.bytes);
+        let at = ipa.wrapping_add(progress.bytes);
+        let left = request.size.wrapping_sub(progress.bytes);
+        let budget = request.leaves.wrapping_sub(progress.leaves);
+        let mapped = owned(outside, at, left, page, prot).and_then(|(pa, len)| {
+            let budget = usize::try_from(budget).unwrap_or(usize::MAX);
+            let bytes = table
+                .map_some(Ipa(iova), pa, len, attrs, budget)
+                .map_err(table_error)?;
+            Ok((pa, bytes))
+        });
+        match mapped {
+            Ok((pa, bytes)) => {
+                let leaves = steps.leaves(iova, pa.0, bytes).max(1);
+                progress.bytes = progress.bytes.wrapping_add(bytes);
+                progress.leaves = progress.leaves.saturating_add(leaves);
+            }
+            Err(error) => {
+                progress.result = Err(error);
+                break;
+            }
+        }
+    }
+    progress
+}
+
+/// Maps the whole list in one go, all or nothing. `None` if an entry is in several pieces, or the list
+/// needs more leaves than allowed.
+fn at_once<M: Memory, O: Outside>(
+    table: &Table<M>,
+    outside: &O,
+    request: Request,
+    list: &[ListEntry],
+    prot: Prot,
+) -> Option<ListProgress> {
+    let steps = Steps::of(table.config());
+    let page = table.config().page_size();
+    let mut pieces = ArrayVec::<(Pa, u64), CHUNK>::new();
+    let mut progress = ListProgress::NONE;
+    for entry in list {
+        let (pa, len) = owned(outside, entry.address, entry.size, page, prot).ok()?;
+        if len != entry.size {
+            return None;
+        }
+        let iova = request.iova.wrapping_add(progress.bytes);
+        progress.add(1, len, steps.leaves(iova, pa.0, len));
+        pieces.try_push((pa, len)).ok()?;
+    }
+    if progress.leaves > request.leaves {
+        return None;
+    }
+    let mapped = table.map_list(Ipa(request.iova), pieces.iter().copied(), attrs(prot));
+    Some(match mapped {
+        Ok(_) => progress,
+        Err(error) => ListProgress::NONE.failed(table_error(error)),
+    })
+}
+
+/// Maps the list entry by entry until one fails or the bound is reached.
+fn one_by_one<M: Memory, O: Outside>(
+    table: &Table<M>,
+    outside: &O,
+    request: Request,
+    list: &[ListEntry],
+    prot: Prot,
+) -> ListProgress {
+    let mut done = ListProgress::NONE;
+    for entry in list {
+        let step = map_steps(
+            table,
+            outside,
+            Request {
+                iova: request.iova.wrapping_add(done.bytes),
+                size: entry.size,
+                leaves: request.leaves.saturating_sub(done.leaves),
+            },
+            entry.address,
+            prot,
+        );
+        let whole = step.bytes == entry.size;
+        done.add(u32::from(whole), step.bytes, step.leaves);
+        if !whole || step.result.is_err() {
+            done.extra = step.bytes;
+            done.result = step.result;
+            break;
+        }
+    }
+    done
+}
+
+/// Where an IPA is and how many bytes from there on may be mapped, if the VM owns them.
+#[inline]
+fn owned<O: Outside>(
+    outside: &O,
+    ipa: u64,
+    left: u64,
+    page: u64,
+    prot: Prot,
+) -> Result<(Pa, u64), Error> {
+    let mask = page.wrapping_sub(1);
+    if ipa & mask != 0 {
+        return Err(Error::Misaligned(ipa));
+    }
+    let extent = outside.lookup(Ipa(ipa)).ok_or(Error::NotOwned(ipa))?;
+    let wanted = if prot.contains(Prot::MMIO) {
+        ExtentKind::Device
+    } else {
+        ExtentKind::Ram
+    };
+    let forbidden = prot.contains(Prot::WRITE) && !extent.writable;
+    // Whole pages only: a page that is not the VM's to its end is not the VM's.
+    let len = extent.len.min(left) & !mask;
+    if extent.kind != wanted || forbidden || len == 0 || extent.pa.0 & mask != 0 {
+        return Err(Error::NotOwned(ipa));
+    }
+    Ok((extent.pa, len))
+}
