@@ -210,7 +210,7 @@ impl VirtualHost {
     pub fn load(&self, cfg: &impl ConfigSpace, offset: u64, bytes: usize) -> u64 {
         match Access::decode(offset, bytes) {
             Some(access) => u64::from(self.read(cfg, access)),
-            None => u64::MAX >> 64usize.saturating_sub(bytes.saturating_mul(8)).min(63),
+            None => Width::from_bytes(bytes).map_or(u64::MAX, |width| u64::from(width.ones())),
         }
     }
 
