@@ -23,3 +23,6 @@ pub use call::{Call, decode};
 pub use error::{Error, SUCCESS};
 pub use power::{Start, VcpuPower};
 pub use server::{Mitigations, Outcome, Vcpu, serve};
+
+#[cfg(test)]
+mod tests;

@@ -24,3 +24,9 @@ pub mod features;
 mod features_table;
 pub mod inject;
 pub mod sysreg;
+
+#[cfg(test)]
+mod tests {
+    mod esr;
+    mod sysreg;
+}

@@ -291,3 +291,6 @@ impl GuestPlatform<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

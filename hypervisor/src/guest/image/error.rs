@@ -67,7 +67,7 @@ impl fmt::Display for ImageError {
             Self::Empty => f.write_str("the kernel file is empty"),
             Self::Truncated { have, need } => write!(
                 f,
-                "the kernel file is truncated: {have} of {need} bytes are there"
+                "the kernel file is truncated: {have} bytes of at least {need}"
             ),
             Self::Unsupported(what) => write!(f, "the kernel file is {what}"),
             Self::BigEndian { flags } => {
