@@ -73,7 +73,7 @@ fn start(dtb: u64) -> Result<Never, Stop> {
     }
     summarise(&facts, &memory);
     set_up(&tree, &facts, &mut memory)?;
-    start_secondaries(&facts);
+    start_secondaries();
     enter();
     Err(Stop("the boot CPU has nothing to do"))
 }
@@ -127,6 +127,7 @@ fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Sto
     let vms = compose::vms(tree, facts, memory, order.len())?;
     publish_cpus(&order, &vms);
     irq::set_owners(compose::private_interrupts(facts)?, compose::owners(facts, &vms));
+    console::share(vms.iter().map(|vm| vm.name.as_str()));
     board::set_vms(vms);
     Ok(())
 }
@@ -172,9 +173,8 @@ fn publish_cpus(order: &[u64], vms: &[&'static super::vm::Vm]) {
 }
 
 /// Starts every other CPU that has a vCPU.
-fn start_secondaries(facts: &Board) {
+fn start_secondaries() {
     let Some(conduit) = board::firmware() else { return };
-    let _ = facts;
     for cpu in board::cpus().iter().skip(1).filter(|cpu| cpu.vcpu.is_some()) {
         if let Err(error) = smp::cpu_on(conduit, cpu.mpidr, cpu) {
             log::error!("CPU {} ({:#x}) does not start: PSCI error {error}", cpu.index, cpu.mpidr);
@@ -187,6 +187,7 @@ fn enter() {
     if let Err(error) = irq::init_cpu() {
         log::error!("this CPU takes no interrupts: {error:?}");
     }
+    irq::enable_own();
     if percpu::try_get().is_some_and(|cpu| cpu.vcpu.is_some()) {
         vectors::run_vcpu();
     }

@@ -1,17 +1,40 @@
-//! The board's console, shared by all CPUs.
+//! The board's console, shared by the hypervisor and all VMs.
+//!
+//! What anybody says goes into a buffer of its own; [`pump`] moves whole lines
+//! from there to the wire as it takes them, and the wire's interrupt calls it
+//! again. So neither a VM nor the hypervisor ever waits for the UART, save for
+//! a report about a fault at EL2, which may be the last thing it says.
 
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use platform::console::{Console, Layout, Uart};
 use platform::early::EarlyConsole;
 use platform::mmio::Window;
 use platform::uart::UartKind;
 use spin::mutex::SpinMutex;
 
-/// Polls before a byte that the UART does not take is dropped: a console whose
-/// receiver has stopped must not stop the machine.
-const PATIENCE: u32 = 1_000_000;
+use super::{board, irq, monitor};
+use crate::vuart::{HYPERVISOR, Mux, Ring, Typed};
 
-static UART: SpinMutex<Option<Uart<Window>>> = SpinMutex::new(None);
+/// Polls before a byte that the UART does not take is given up.
+const PATIENCE: u32 = 100_000;
+/// The hypervisor and up to one VM for each CPU.
+const SOURCES: usize = crate::arch::boot::MAX_CPUS + 1;
+
+struct State {
+    uart: Option<Uart<Window>>,
+    /// Absent until there is a heap's worth of sources to multiplex.
+    mux: Option<Mux<SOURCES>>,
+    /// What the hypervisor has said and the multiplexer not yet taken.
+    own: Ring<16384>,
+}
+
+static STATE: SpinMutex<State> = SpinMutex::new(State { uart: None, mux: None, own: Ring::new() });
+/// Set when EL2 itself has failed: whoever holds the lock may never return it.
+static LAST_WORDS: AtomicBool = AtomicBool::new(false);
+/// A copy of the UART for that case.
+static EMERGENCY: SpinMutex<Option<Uart<Window>>> = SpinMutex::new(None);
 
 /// Opens the console that the device tree names.
 ///
@@ -20,7 +43,8 @@ static UART: SpinMutex<Option<Uart<Window>>> = SpinMutex::new(None);
 pub fn open(console: &EarlyConsole) -> Result<(), UartKind> {
     let window = crate::arch::mmio::window(console.registers.base, console.registers.size);
     let uart = driver(console, window).ok_or(console.kind)?;
-    *UART.lock() = Some(uart);
+    STATE.lock().uart = Some(uart);
+    *EMERGENCY.lock() = Some(uart);
     Ok(())
 }
 
@@ -41,10 +65,23 @@ fn driver(console: &EarlyConsole, window: Window) -> Option<Uart<Window>> {
     Uart::from_compatible(compatible, window, layout)
 }
 
-/// Prints whole lines, each byte as soon as the UART takes it.
-struct Raw<'a>(&'a Uart<Window>);
+/// From now on VMs share the console; their names in their order.
+pub fn share<'a>(names: impl Iterator<Item = &'a str>) {
+    let mut mux = Mux::new("stagegate");
+    for name in names {
+        mux.add_vm(name);
+    }
+    let mut state = STATE.lock();
+    state.mux = Some(mux);
+    if let Some(uart) = &state.uart {
+        uart.enable_rx_interrupt();
+    }
+}
 
-impl Write for Raw<'_> {
+/// Waits, bounded, for the UART to take each byte.
+struct Direct<'a>(&'a Uart<Window>);
+
+impl Write for Direct<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
             if byte == b'\n' {
@@ -56,21 +93,85 @@ impl Write for Raw<'_> {
     }
 }
 
-impl Raw<'_> {
+impl Direct<'_> {
     fn put(&self, byte: u8) {
-        for _ in 0..PATIENCE {
-            if self.0.try_put(byte) {
-                return;
+        let _taken = (0..PATIENCE).any(|_| self.0.try_put(byte));
+    }
+}
+
+/// Puts what it is given into the hypervisor's buffer; where that is full the
+/// rest of the text is lost, which a reader sees at the broken line.
+struct Buffered<'a>(&'a mut State);
+
+impl Write for Buffered<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            if !self.0.own.push(byte) {
+                self.0.advance();
+                let _ = self.0.own.push(byte);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn print(&mut self, arguments: fmt::Arguments<'_>) {
+        if self.mux.is_some() {
+            let _ = Buffered(self).write_fmt(arguments);
+            self.advance();
+        } else if let Some(uart) = &self.uart {
+            let _ = write!(Direct(uart), "[stagegate] {arguments}");
+        }
+    }
+
+    /// Moves what can be moved without waiting.
+    fn advance(&mut self) {
+        let Self { uart: Some(uart), mux: Some(mux), own } = self else { return };
+        loop {
+            let any = mux.pump(|source, out| fetch(own, source, out));
+            let left = mux.drain(|byte| uart.try_put(byte));
+            if left {
+                return uart.set_tx_interrupt(true);
+            }
+            if !any {
+                return uart.set_tx_interrupt(false);
             }
         }
     }
 }
 
+/// The next bytes of `source`.
+fn fetch(own: &mut Ring<16384>, source: usize, out: &mut [u8]) -> usize {
+    if source == HYPERVISOR {
+        return out.iter_mut().zip(core::iter::from_fn(|| own.pop())).map(|(slot, byte)| *slot = byte).count();
+    }
+    let Some(vm) = source.checked_sub(1).and_then(|index| board::vms().get(index)) else { return 0 };
+    let (count, outcome) = vm.devices.uart.fetch(out, |high| vm.uart_line(high));
+    irq::kick_vcpus(vm, outcome.line.unwrap_or_default());
+    count
+}
+
 /// Prints formatted text.
 pub fn print(arguments: fmt::Arguments<'_>) {
-    if let Some(uart) = UART.lock().as_ref() {
-        let _ = Raw(uart).write_fmt(arguments);
+    if LAST_WORDS.load(Ordering::Relaxed) {
+        // The lock may be held by the CPU that failed, perhaps this one.
+        if let Some(uart) = EMERGENCY.try_lock().as_deref().and_then(Option::as_ref) {
+            let _ = write!(Direct(uart), "[stagegate] {arguments}");
+        }
+        return;
     }
+    STATE.lock().print(arguments);
+}
+
+/// Moves output of VMs on; called when one has said something.
+pub fn pump() {
+    STATE.lock().advance();
+}
+
+/// From now on, print past all locks and buffers: EL2 has failed on some CPU.
+pub fn last_words() {
+    LAST_WORDS.store(true, Ordering::Relaxed);
 }
 
 /// Prints without a heap, a lock or translation: for a start at the wrong
@@ -78,7 +179,7 @@ pub fn print(arguments: fmt::Arguments<'_>) {
 pub fn print_early(console: &EarlyConsole, arguments: fmt::Arguments<'_>) {
     let window = crate::arch::mmio::early_window(console.registers.base, console.registers.size);
     if let Some(uart) = driver(console, window) {
-        let _ = Raw(&uart).write_fmt(arguments);
+        let _ = Direct(&uart).write_fmt(arguments);
     }
 }
 
@@ -95,7 +196,7 @@ impl log::Log for Logger {
             log::Level::Warn => "warning: ",
             _ => "",
         };
-        print(format_args!("[stagegate] {level}{}\n", record.args()));
+        print(format_args!("{level}{}\n", record.args()));
     }
 
     fn flush(&self) {}
@@ -109,13 +210,42 @@ pub fn init_log() {
     }
 }
 
-/// The UART raised its interrupt.
+/// The UART raised its interrupt: there is input, or room for output.
 pub fn interrupt() {
-    if let Some(uart) = UART.lock().as_ref() {
-        uart.ack_interrupts();
-        while uart.get().is_some() {}
+    // A flood of input must not hold the CPU: what is left raises it again.
+    for _ in 0..64 {
+        let typed = {
+            let mut state = STATE.lock();
+            let Some(uart) = state.uart else { return };
+            uart.ack_interrupts();
+            let Some(byte) = uart.get() else { break };
+            state.mux.as_mut().map_or(Typed::Nothing, |mux| mux.typed(byte))
+        };
+        match typed {
+            Typed::ForVm(index, byte) => give(index, byte),
+            Typed::ForMonitor(byte) => monitor::typed(byte),
+            Typed::Menu(key) => monitor::menu(key),
+            Typed::Nothing | Typed::Switched(_) => {}
+        }
+    }
+    pump();
+}
+
+/// Types `byte` to a VM.
+fn give(index: usize, byte: u8) {
+    if let Some(vm) = board::vms().get(index) {
+        let (_taken, outcome) = vm.devices.uart.typed(byte, |high| vm.uart_line(high));
+        irq::kick_vcpus(vm, outcome.line.unwrap_or_default());
     }
 }
 
-/// Waits, bounded, until what was printed has left.
-pub fn flush() {}
+/// Waits, bounded, until all that was said is on the wire.
+pub fn flush() {
+    for _ in 0..PATIENCE {
+        let mut state = STATE.lock();
+        state.advance();
+        if state.mux.as_ref().is_none_or(|mux| mux.peek().is_none()) {
+            return;
+        }
+    }
+}

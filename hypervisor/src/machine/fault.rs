@@ -18,6 +18,7 @@ pub extern "C" fn wrong_exception_level(dtb: u64, level: u64) {
 
 /// A fault taken at EL2: reports it. The vectors park this CPU afterwards.
 pub extern "C" fn el2_fault(frame: &Frame, kind: u64) {
+    console::last_words();
     let kind = ["synchronous exception", "interrupt", "fast interrupt", "SError"].get(kind as usize).unwrap_or(&"exception");
     let elr = regs::elr_el2::read();
     let base = crate::arch::boot::image().start;
@@ -36,6 +37,7 @@ pub extern "C" fn el2_fault(frame: &Frame, kind: u64) {
 
 /// A Rust panic: a bug of ours. Reports and parks this CPU.
 pub fn panic(info: &core::panic::PanicInfo<'_>) {
+    console::last_words();
     log::error!("panic: {info}");
     trace::backtrace(trace::frame_pointer(), |at| log::error!("  called from image+{at:#x}"));
 }

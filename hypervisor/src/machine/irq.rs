@@ -67,6 +67,20 @@ pub fn init_cpu() -> Result<(), platform::gic::Error> {
     Ok(())
 }
 
+/// Enables the board's own shared interrupts, at the boot CPU.
+pub fn enable_own() {
+    if board::this_cpu() != Some(0) {
+        return;
+    }
+    for (&intid, owner) in OWNERS.get().into_iter().flatten() {
+        match owner {
+            Owner::Console => gic::enable_shared(intid, 0, false),
+            Owner::Smmu(_) => gic::enable_shared(intid, 0, true),
+            Owner::Guest(..) => {}
+        }
+    }
+}
+
 /// Makes CPU `index` leave its guest or its sleep, if it is not this one.
 pub fn kick(index: usize) {
     if board::this_cpu() != Some(index) {

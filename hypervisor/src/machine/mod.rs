@@ -14,6 +14,7 @@ pub mod irq;
 pub mod life;
 pub mod load;
 pub mod mmio;
+pub mod monitor;
 pub mod ram;
 pub mod run;
 pub mod vcpu;

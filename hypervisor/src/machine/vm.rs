@@ -19,7 +19,7 @@ use crate::guest::image::ImageError;
 use crate::psci::{self, Mitigations, Start};
 use crate::trap::features::Features;
 use crate::trap::sysreg::SysReg;
-use crate::vgic::Vgic;
+use crate::vgic::{Kick, SPI_BASE, Vgic};
 
 /// Stage-2 tables of CPUs and, where they can, SMMUs.
 pub type Stage2 = Table<TableMemory>;
@@ -142,6 +142,11 @@ impl Vm {
     #[must_use]
     pub fn counter_offset(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Drives the interrupt line of its console.
+    pub fn uart_line(&self, high: bool) -> Kick {
+        self.vgic.set_level(0, SPI_BASE + map::UART_SPI, high)
     }
 
     /// Its vCPUs as PSCI sees them.
