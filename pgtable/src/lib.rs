@@ -27,6 +27,7 @@
 mod addr;
 mod attrs;
 mod claim;
+mod clear;
 mod config;
 mod desc;
 mod detach;
@@ -36,12 +37,15 @@ mod map;
 mod mem;
 mod missing;
 mod pins;
+mod protect;
 mod reclaim;
 mod reserve;
+mod split;
 mod sync;
 mod table;
 mod translate;
 mod unmap;
+mod visit;
 mod walk;
 
 pub use addr::{Ipa, Pa};
@@ -52,5 +56,7 @@ pub use error::Error;
 #[cfg(any(test, feature = "host", loom))]
 pub use mem::arena::Arena;
 pub use mem::{Entry, Linear, Memory, Native, Publish};
+pub use split::Failure;
 pub use table::Table;
 pub use translate::{Lookup, Reader};
+pub use visit::{Dump, Region};

@@ -75,11 +75,10 @@ impl<M: Memory, const G: u32, const B: u32> Walk<'_, M, G, B> {
         let below = level.wrapping_add(1);
         if child.is_none()
             && let Some(covered) = count.covered.get_mut(below as usize)
+            && *covered <= piece.ipa
         {
-            if *covered <= piece.ipa {
-                *covered = end;
-                count.tables = count.tables.wrapping_add(1);
-            }
+            *covered = end;
+            count.tables = count.tables.wrapping_add(1);
         }
         self.count(child, below, piece, count);
     }

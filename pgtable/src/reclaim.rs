@@ -114,6 +114,10 @@ impl<M: Memory> Table<M> {
     ///
     /// # Errors
     /// That of `invalidate`, with the table, for another attempt.
+    #[expect(
+        clippy::result_large_err,
+        reason = "once per table, and nothing may allocate here"
+    )]
     pub fn destroy<E>(
         mut self,
         invalidate: impl FnOnce(Stale) -> Result<(), E>,

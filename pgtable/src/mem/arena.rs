@@ -1,6 +1,7 @@
 //! Memory for tests on a host: a block that stands in for RAM, with a count of
 //! what is out and a switch to run dry. Part of the unsafe room only for the
 //! promise of `unsafe impl Memory`.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 use super::{Entry, Memory, Native, Publish};
 use crate::Pa;
