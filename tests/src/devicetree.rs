@@ -50,9 +50,16 @@ impl Template {
         self
     }
 
+    /// A `@place@` that nobody filled in. Unit addresses also follow an `@`,
+    /// but no second one closes them.
+    fn open_place(&self) -> Option<&str> {
+        let mut words = self.text.split('@').skip(1);
+        words.find(|w| !w.is_empty() && w.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    }
+
     /// Compiles into `dir` and returns the blob's path.
     pub fn compile(&self, dir: &Path) -> Result<PathBuf> {
-        if let Some(place) = self.text.split('@').nth(1) {
+        if let Some(place) = self.open_place() {
             return Err(format!(
                 "overlay {}: '@{place}' was not filled in",
                 self.name
@@ -106,5 +113,7 @@ mod tests {
             .compile(Path::new("/"))
             .unwrap_err();
         assert!(error.contains("@size"), "{error}");
+        let template = Template::text("t", "&{/a@10} { b@20 { c = <@size@>; }; };").set("size", 4);
+        assert_eq!(template.open_place(), None);
     }
 }
