@@ -4,6 +4,8 @@ extern crate alloc;
 
 pub mod config;
 pub mod console;
+#[cfg(any(test, feature = "dts"))]
+pub mod dts;
 pub mod early;
 pub mod facts;
 pub mod fdt;

@@ -8,6 +8,7 @@
 mod build;
 mod cycle;
 mod depend;
+mod explain;
 #[cfg(test)]
 mod tests;
 
