@@ -2,7 +2,7 @@
 
 use crate::image;
 use crate::machine::{Board, Machine, Running};
-use crate::setup::Setup;
+use crate::setup::{Module, Setup, VmSpec};
 use crate::{Result, paths};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -89,9 +89,19 @@ pub fn start_bare(board: Board, cases: &str, dir: &Path) -> Result<Running> {
 pub fn start_hosted(machine: Machine, cases: &str, dir: &Path) -> Result<Running> {
     let mut setup = Setup::new(machine)?;
     let kernel = setup.module(&image()?)?;
-    let modules = kernel.as_kernel(&format!("cases={cases}"));
-    setup.one_vm(NAME, CPUS, MEMORY_MIB, &modules)?;
+    setup.vms(&[spec(&kernel, NAME, CPUS, cases)]);
     setup.start(dir)
+}
+
+/// A VM that runs cases.
+pub fn spec<'a>(kernel: &Module, name: &'a str, cpus: u32, cases: &str) -> VmSpec<'a> {
+    VmSpec {
+        name,
+        cpus,
+        memory_mib: MEMORY_MIB,
+        modules: kernel.as_kernel(&format!("cases={cases}")),
+        more: String::new(),
+    }
 }
 
 /// Reads verdicts until the guest is done or the machine ends.

@@ -66,6 +66,43 @@ pub fn bootargs(name: &str, cpus: u32, memory_mib: u32, steps: &str) -> String {
     )
 }
 
+/// A VM for [`Setup::vms`].
+#[derive(Clone, Debug)]
+pub struct VmSpec<'a> {
+    /// Label.
+    pub name: &'a str,
+    /// CPUs.
+    pub cpus: u32,
+    /// Memory.
+    pub memory_mib: u32,
+    /// Module nodes.
+    pub modules: String,
+    /// Further properties and nodes.
+    pub more: String,
+}
+
+/// The configuration overlay for some VMs.
+fn config(vms: &[VmSpec<'_>]) -> String {
+    let mut nodes = String::new();
+    for (vm, number) in vms.iter().zip(1..) {
+        nodes += &format!(
+            "vm@{number} {{ compatible = \"stagegate,vm-v1\"; reg = <{number}>; label = \"{}\"; \
+             cpus = <{}>; memory = <0 {:#x}>; #address-cells = <2>; #size-cells = <2>; \
+             stagegate,vuart; {} {} }};\n",
+            vm.name,
+            vm.cpus,
+            vm.memory_mib << 10,
+            vm.modules,
+            vm.more
+        );
+    }
+    format!(
+        "/dts-v1/; /plugin/;\n&{{/chosen}} {{ #address-cells = <2>; #size-cells = <2>;\n\
+         stagegate {{ compatible = \"stagegate,config-v1\"; #address-cells = <1>; #size-cells = <0>;\n\
+         {nodes}}}; }};\n"
+    )
+}
+
 /// A machine with Stagegate under construction.
 pub struct Setup {
     /// The machine; change it as needed before [`Setup::start`].
@@ -107,15 +144,9 @@ impl Setup {
         self.overlays.push(template);
     }
 
-    /// Adds the configuration of a single VM.
-    pub fn one_vm(&mut self, name: &str, cpus: u32, memory_mib: u32, modules: &str) -> Result<()> {
-        let template = Template::named("one-vm")?
-            .set("name", name)
-            .set("cpus", cpus)
-            .set("memory_kib", memory_mib << 10)
-            .set("modules", modules);
-        self.overlay(template);
-        Ok(())
+    /// Adds a configuration with these VMs.
+    pub fn vms(&mut self, vms: &[VmSpec<'_>]) {
+        self.overlay(Template::text("vms", &config(vms)));
     }
 
     /// Writes the device tree and starts; files go to `dir`.

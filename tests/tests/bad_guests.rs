@@ -1,0 +1,88 @@
+//! A guest that misbehaves harms nobody else: beside it another VM runs its
+//! cases to the end, and what the first did is reported with its name.
+
+mod common;
+
+use common::{LIMIT, dir, ok};
+use stagegate_tests::cases::{self, spec};
+use stagegate_tests::machine::{Machine, Running};
+use stagegate_tests::setup::Setup;
+
+const NEIGHBOUR: &str = "psci-version,psci-cpu-on-off,gic-sgi-self,timer-many-virtual,timer-wfi";
+
+fn start(case: &str) -> Running {
+    let mut setup = ok(Setup::new(Machine::virt(4, 1024)));
+    let kernel = ok(setup.module(&ok(cases::image())));
+    setup.vms(&[
+        spec(&kernel, "bad", 2, case),
+        spec(&kernel, "good", 2, NEIGHBOUR),
+    ]);
+    ok(setup.start(&dir(case)))
+}
+
+fn neighbour_finishes(running: &mut Running, case: &str) {
+    for wanted in [
+        format!("[bad] ABOUT {case}"),
+        "[good] DONE passed 5 failed 0".into(),
+    ] {
+        if !running
+            .console
+            .seen()
+            .iter()
+            .any(|l| l.text.contains(&wanted))
+        {
+            ok(running.console.expect(&wanted, LIMIT));
+        }
+    }
+}
+
+/// The guest ends, its neighbour finishes, and the machine with them.
+fn dies_alone(case: &str) {
+    let mut running = start(case);
+    neighbour_finishes(&mut running, case);
+    let finished = ok(running.finish(LIMIT));
+    assert!(finished.status.success(), "QEMU: {}", finished.status);
+    let lines: Vec<_> = finished.lines.iter().map(|l| l.text.as_str()).collect();
+    let told = |l: &&&str| l.starts_with("[stagegate]") && l.contains("bad");
+    assert!(
+        lines.iter().filter(told).count() > 1,
+        "no report about the guest:\n{}",
+        lines.join("\n")
+    );
+    assert!(
+        !lines.iter().any(|l| l.contains("went through")),
+        "{}",
+        lines.join("\n")
+    );
+}
+
+/// The guest goes on for ever and costs nobody else anything.
+fn loops_alone(case: &str) {
+    let mut running = start(case);
+    neighbour_finishes(&mut running, case);
+    ok(running.quit());
+}
+
+macro_rules! bad {
+    ($how:ident: $($name:ident $case:literal),* $(,)?) => {
+        $(#[test] fn $name() { $how($case); })*
+    };
+}
+
+bad!(dies_alone:
+    read_nowhere "bad-read-nowhere",
+    write_nowhere "bad-write-nowhere",
+    read_hypervisor "bad-read-hypervisor",
+    jump_nowhere "bad-jump-nowhere",
+    pair_to_device "bad-pair-to-device",
+    stack_nowhere "bad-stack-nowhere",
+);
+
+bad!(loops_alone:
+    vectors_nowhere "bad-vectors-nowhere",
+    vectors_loop "bad-vectors-loop",
+    spin "bad-spin",
+    spin_all "bad-spin-all",
+    interrupt_storm "bad-interrupt-storm",
+    sleep_forever "bad-sleep-forever",
+);

@@ -1,0 +1,130 @@
+//! The same image on different machines, and what it says when it cannot run.
+
+mod common;
+
+use common::{LIMIT, board, dir, ok};
+use stagegate_tests::cases::{self, spec};
+use stagegate_tests::devicetree::Template;
+use stagegate_tests::machine::{Board, Machine};
+use stagegate_tests::setup::{Setup, VmSpec};
+use std::fs;
+
+fn boots(machine: Machine, vm_cpus: u32) {
+    let name = format!(
+        "boot-{:?}-{}-{}",
+        machine.board, machine.cpus, machine.memory_mib
+    );
+    let mut setup = ok(Setup::new(machine));
+    let kernel = ok(setup.module(&ok(cases::image())));
+    setup.vms(&[spec(
+        &kernel,
+        "guest",
+        vm_cpus,
+        "psci-version,timer-virtual,gic-sgi-self",
+    )]);
+    let mut running = ok(setup.start(&dir(&name)));
+    ok(running
+        .console
+        .expect("[guest] DONE passed 3 failed 0", LIMIT));
+    assert!(ok(running.finish(LIMIT)).status.success());
+}
+
+#[test]
+fn gicv3_1_to_8_cpus_1_to_8_gib() {
+    for (cpus, gib) in [(1, 1), (2, 2), (4, 4), (8, 8)] {
+        boots(board(Board::VirtGicV3, cpus, gib << 10), cpus);
+    }
+}
+
+#[test]
+fn gicv2_1_to_8_cpus_1_to_8_gib() {
+    for (cpus, gib) in [(1, 8), (2, 1), (4, 2), (8, 4)] {
+        boots(board(Board::VirtGicV2, cpus, gib << 10), cpus);
+    }
+}
+
+/// Starts a configuration that must be refused; the message must contain all
+/// of `words`, in one line, and no guest may run.
+fn refused(name: &str, words: &[&str], prepare: impl FnOnce(&mut Setup)) {
+    let mut setup = ok(Setup::new(Machine::virt(4, 1024)));
+    prepare(&mut setup);
+    let mut running = ok(setup.start(&dir(&format!("refused-{name}"))));
+    let line = ok(running.console.expect(words[0], LIMIT));
+    for word in words {
+        assert!(
+            line.text.contains(word),
+            "'{word}' is missing: {}",
+            line.text
+        );
+    }
+    let ran = running
+        .console
+        .seen()
+        .iter()
+        .any(|l| l.text.contains("guest at EL1"));
+    assert!(!ran, "a guest ran all the same");
+    ok(running.quit());
+}
+
+fn guest_module(setup: &mut Setup) -> stagegate_tests::setup::Module {
+    ok(setup.module(&ok(cases::image())))
+}
+
+#[test]
+fn too_much_memory_is_refused() {
+    refused("memory", &["memory", "guest"], |setup| {
+        let kernel = guest_module(setup);
+        let vm = VmSpec {
+            memory_mib: 4096,
+            ..spec(&kernel, "guest", 1, "psci")
+        };
+        setup.vms(&[vm]);
+    });
+}
+
+#[test]
+fn too_many_cpus_are_refused() {
+    refused("cpus", &["CPU", "guest"], |setup| {
+        let kernel = guest_module(setup);
+        setup.vms(&[spec(&kernel, "guest", 5, "psci")]);
+    });
+}
+
+#[test]
+fn a_truncated_kernel_is_refused() {
+    refused("truncated", &["kernel", "guest"], |setup| {
+        let whole = fs::read(ok(cases::image())).expect("image");
+        let file = dir("refused-truncated-image").join("guest.bin");
+        fs::write(&file, &whole[..40]).expect("image");
+        let kernel = ok(setup.module(&file));
+        setup.vms(&[spec(&kernel, "guest", 1, "psci")]);
+    });
+}
+
+#[test]
+fn a_module_outside_ram_is_refused() {
+    refused("module", &["module"], |setup| {
+        let text = Template::text(
+            "vms",
+            "/dts-v1/; /plugin/; &{/chosen} { #address-cells = <2>; #size-cells = <2>; stagegate {\n\
+             compatible = \"stagegate,config-v1\"; #address-cells = <1>; #size-cells = <0>;\n\
+             vm@1 { compatible = \"stagegate,vm-v1\"; reg = <1>; label = \"guest\"; cpus = <1>;\n\
+             memory = <0 0x10000>; #address-cells = <2>; #size-cells = <2>;\n\
+             module@90000000 { compatible = \"multiboot,kernel\", \"multiboot,module\";\n\
+             reg = <0 0x90000000 0 0x1000>; bootargs = \"\"; }; }; }; };",
+        );
+        setup.overlay(text);
+    });
+}
+
+/// Without EL2 there is one clear line, and then nothing.
+#[test]
+fn el1_start_is_explained() {
+    let mut machine = Machine::virt(1, 1024);
+    machine.virtualization = false;
+    let setup = ok(Setup::new(machine));
+    let mut running = ok(setup.start(&dir("refused-el1")));
+    let line = ok(running.console.expect("EL1", LIMIT));
+    assert!(line.text.contains("EL2"), "no remedy: {}", line.text);
+    ok(running.quit());
+}

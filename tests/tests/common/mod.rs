@@ -1,0 +1,36 @@
+//! What the QEMU tests share.
+#![allow(dead_code)]
+
+use stagegate_tests::machine::{Board, Machine, Running};
+use stagegate_tests::{cases, paths};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Long enough for a machine on a busy computer.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// A directory for a test's files.
+pub fn dir(name: &str) -> PathBuf {
+    paths::fresh_dir(&format!("tests/{name}")).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Unwraps with the sentence the helper wrote.
+pub fn ok<T>(result: stagegate_tests::Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The usual machine with another interrupt controller.
+pub fn board(board: Board, cpus: u32, memory_mib: u32) -> Machine {
+    Machine {
+        board,
+        ..Machine::virt(cpus, memory_mib)
+    }
+}
+
+/// Fails with the end of the console's output unless all cases passed.
+pub fn all_passed(mut running: Running) {
+    let verdicts = cases::listen(&mut running);
+    if let Err(error) = verdicts.all_passed() {
+        panic!("{error}\n{}", running.console.tail(40));
+    }
+}

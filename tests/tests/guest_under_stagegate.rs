@@ -1,0 +1,27 @@
+//! The cases of the bare-metal guest under Stagegate, for both interrupt
+//! controllers.
+
+mod common;
+
+use common::{all_passed, board, dir, ok};
+use stagegate_tests::cases;
+use stagegate_tests::machine::Board;
+
+fn hosted(version: Board, group: &str) {
+    let name = format!("hosted-{version:?}-{group}");
+    let machine = board(version, cases::CPUS + 1, 1024);
+    all_passed(ok(cases::start_hosted(machine, group, &dir(&name))));
+}
+
+macro_rules! groups {
+    ($($name:ident),*) => {
+        mod gicv3 {
+            $(#[test] fn $name() { super::hosted(super::Board::VirtGicV3, stringify!($name)); })*
+        }
+        mod gicv2 {
+            $(#[test] fn $name() { super::hosted(super::Board::VirtGicV2, stringify!($name)); })*
+        }
+    };
+}
+
+groups!(psci, gic, timer, sysreg, hypercall, bad);

@@ -1,0 +1,66 @@
+//! How VMs and the machine end and begin again.
+
+mod common;
+
+use common::{LIMIT, board, dir, ok};
+use stagegate_tests::cases::{self, spec};
+use stagegate_tests::machine::{Board, Machine};
+use stagegate_tests::setup::Setup;
+
+/// SYSTEM_OFF of the only VM ends the machine.
+#[test]
+fn system_off_ends_the_machine() {
+    let dir = dir("life-off");
+    let running = ok(cases::start_hosted(
+        Machine::virt(4, 1024),
+        "psci-system-off",
+        &dir,
+    ));
+    let finished = ok(running.finish(LIMIT));
+    assert!(finished.status.success());
+}
+
+/// CPU_OFF of the last CPU is the end of a VM as well.
+#[test]
+fn last_cpu_off_ends_the_vm() {
+    let dir = dir("life-cpus-off");
+    let running = ok(cases::start_hosted(
+        Machine::virt(4, 1024),
+        "psci-all-cpus-off",
+        &dir,
+    ));
+    let finished = ok(running.finish(LIMIT));
+    assert!(finished.status.success());
+}
+
+/// SYSTEM_RESET boots the same VM again, as often as it likes, beside a
+/// neighbour that notices nothing.
+#[test]
+fn reset_boots_again() {
+    for version in [Board::VirtGicV3, Board::VirtGicV2] {
+        let mut setup = ok(Setup::new(board(version, 4, 1024)));
+        let kernel = ok(setup.module(&ok(cases::image())));
+        setup.vms(&[
+            spec(&kernel, "again", 2, "psci-cpu-on-off,psci-system-reset"),
+            spec(&kernel, "calm", 2, "timer"),
+        ]);
+        let mut running = ok(setup.start(&dir(&format!("life-reset-{version:?}"))));
+        for _ in 0..5 {
+            ok(running.console.expect("[again] guest at EL1", LIMIT));
+            ok(running
+                .console
+                .expect("[again] PASS psci-cpu-on-off", LIMIT));
+        }
+        let calm = |l: &stagegate_tests::console::Line| l.text.contains("[calm] DONE");
+        if !running.console.seen().iter().any(calm) {
+            ok(running.console.expect("[calm] DONE", LIMIT));
+        }
+        let starts = running
+            .console
+            .seen()
+            .iter()
+            .filter(|l| l.text.contains("[calm] guest at EL1"));
+        assert_eq!(starts.count(), 1);
+        ok(running.quit());
+    }
+}
