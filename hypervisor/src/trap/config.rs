@@ -97,6 +97,10 @@ pub const HCRX_EL2: u64 = 0;
 /// guarded control stacks and branch records, all hidden from guests.
 pub const FGT: u64 = 0;
 
+/// MPAM2_EL2, where ID_AA64PFR0_EL1.MPAM or ID_AA64PFR1_EL1.MPAM_frac says it
+/// exists: MPAM1_EL1 and MPAM0_EL1 trap, partition 0 for everything.
+pub const MPAM2_EL2: u64 = 1 << 49 | 1 << 48;
+
 /// HSTR_EL2: no AArch32 coprocessor traps; EL0 reaches no system state there
 /// that CNTHCTL_EL2 and CPTR_EL2 do not already govern.
 pub const HSTR_EL2: u64 = 0;

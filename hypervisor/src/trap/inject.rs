@@ -70,6 +70,10 @@ pub mod pstate {
     pub const SSBS: u64 = 1 << 12;
     /// PAN.
     pub const PAN: u64 = 1 << 22;
+    /// BTYPE (AArch64): the next instruction must be a landing pad.
+    pub const BTYPE: u64 = 3 << 10;
+    /// SS: one more instruction before the step exception.
+    pub const SS: u64 = 1 << 21;
     /// DIT (same place in both states of SPSR_ELx).
     pub const DIT: u64 = 1 << 24;
     /// N, Z, C and V.
@@ -93,6 +97,22 @@ pub const fn vector_offset(pstate: u64) -> u64 {
         self::pstate::EL1T => 0x000,
         _ => 0x200,
     }
+}
+
+/// PSTATE after an instruction was done for the guest: as if it had executed,
+/// a single step is now due and an indirect branch has landed. The IT state
+/// of a T32 application at EL0 does not advance: no trap that is emulated
+/// can come from there unless a guest maps devices into AArch32 processes.
+#[inline]
+#[must_use]
+pub const fn executed(pstate: u64) -> u64 {
+    // In AArch32 the bits of BTYPE belong to IT.
+    let landed = if pstate & pstate::NRW == 0 {
+        pstate::BTYPE
+    } else {
+        0
+    };
+    pstate & !(landed | pstate::SS)
 }
 
 /// Computes the guest state after `exception` was taken to EL1.
@@ -203,6 +223,14 @@ mod tests {
         let fetch = Exception::InstructionAbort { va: 0x2000 };
         assert_eq!(take(guest(0, SPAN), fetch).esr_el1, 0x8200_0010);
         assert_eq!(take(guest(4, SPAN), fetch).esr_el1, 0x8600_0010);
+    }
+
+    #[test]
+    fn an_instruction_done_for_the_guest_counts_as_executed() {
+        let flags = 0xf << 28 | 1 << 22 | 5;
+        assert_eq!(executed(flags | 3 << 10 | 1 << 21), flags);
+        let it = 0x10 | 3 << 10;
+        assert_eq!(executed(it | 1 << 21), it, "AArch32 keeps its IT bits");
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod features;
 mod features_table;
 pub mod inject;
 pub mod sysreg;
+mod words;
 
 #[cfg(test)]
 mod tests {

@@ -59,10 +59,7 @@ fn what_the_vm_must_not_see_is_gone() {
     // VH, VMIDBits, LO, XNX, HCX gone.
     assert_eq!(id(&features, 7, 1), 0x1001_1010_0020_2002);
     // NV, FWB, EVT, IESB gone; VARange stays.
-    assert_eq!(
-        id(&features, 7, 2),
-        0x1021_0011_1010_0011
-    );
+    assert_eq!(id(&features, 7, 2), 0x1021_0011_1010_0011);
     for (crm, op2) in [
         (4, 4),
         (4, 5),
