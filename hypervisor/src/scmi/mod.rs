@@ -12,7 +12,18 @@
 )]
 
 pub mod backend;
+mod base;
+mod clock;
+pub mod devices;
+pub mod page;
+mod power;
+pub mod server;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use backend::{Power, ScmiBackend};
+pub use devices::{Devices, Switch};
+pub use page::Page;
+pub use server::serve;
 pub use wire::{SMC_ID, Status};
