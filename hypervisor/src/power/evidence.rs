@@ -229,3 +229,6 @@ impl Evidence {
         self.sources
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! The rule of `docs/power.md` stated once more, in another shape, and held
+//! against the code.
+
+use super::*;
+use proptest::prelude::*;
+
+const ALL: [Source; 5] = [
+    Source::Pci,
+    Source::Scmi,
+    Source::Hypercall,
+    Source::Mmio,
+    Source::AlwaysOn,
+];
+const BOTH: [Word; 2] = [Word::Active, Word::Idle];
+
+fn sources() -> impl Iterator<Item = Sources> {
+    (0..32u8).map(|bits| Sources { bits })
+}
+
+/// Every value that evidence can have: 32 × 2 × 2⁴.
+fn every() -> impl Iterator<Item = Evidence> {
+    let words = BOTH.into_iter().flat_map(|pci| {
+        BOTH.into_iter().flat_map(move |scmi| {
+            BOTH.into_iter()
+                .flat_map(move |hypercall| BOTH.map(|mmio| (pci, scmi, hypercall, mmio)))
+        })
+    });
+    let words: Vec<_> = words.collect();
+    sources().flat_map(move |sources| {
+        let words = words.clone();
+        [VmLife::Running, VmLife::Stopped]
+            .into_iter()
+            .flat_map(move |vm| {
+                words
+                    .clone()
+                    .into_iter()
+                    .map(move |(pci, scmi, hypercall, mmio)| Evidence {
+                        sources,
+                        vm,
+                        pci,
+                        scmi,
+                        hypercall,
+                        mmio,
+                    })
+            })
+    })
+}
+
+fn events() -> Vec<Event> {
+    let mut events = vec![Event::Vm(VmLife::Running), Event::Vm(VmLife::Stopped)];
+    for word in BOTH {
+        events.extend([
+            Event::Pci(word),
+            Event::Scmi(word),
+            Event::Hypercall(word),
+            Event::Mmio(word),
+        ]);
+    }
+    events
+}
+
+fn word(e: Evidence, source: Source) -> Word {
+    match source {
+        Source::Pci => e.pci,
+        Source::Scmi => e.scmi,
+        Source::Hypercall => e.hypercall,
+        Source::Mmio => e.mmio,
+        Source::AlwaysOn => Word::Active,
+    }
+}
+
+#[test]
+fn the_rule() {
+    for e in every() {
+        let vetoed = ALL
+            .into_iter()
+            .any(|s| e.sources.has(s) && word(e, s) == Word::Idle);
+        let active = e.vm == VmLife::Running && (e.sources.has(Source::AlwaysOn) || !vetoed);
+        assert_eq!(e.verdict().0 == Word::Active, active, "{e:?}");
+    }
+}
+
+#[test]
+fn the_reason_is_the_strongest_evidence() {
+    for e in every() {
+        let (verdict, reason) = e.verdict();
+        let rank = [
+            (e.vm == VmLife::Stopped, Reason::VmStopped),
+            (e.sources.has(Source::AlwaysOn), Reason::AlwaysOn),
+            (
+                e.sources.has(Source::Pci) && e.pci == Word::Idle,
+                Reason::Pci,
+            ),
+            (
+                e.sources.has(Source::Scmi) && e.scmi == Word::Idle,
+                Reason::Scmi,
+            ),
+            (
+                e.sources.has(Source::Hypercall) && e.hypercall == Word::Idle,
+                Reason::Hypercall,
+            ),
+            (
+                e.sources.has(Source::Mmio) && e.mmio == Word::Idle,
+                Reason::Mmio,
+            ),
+            (true, Reason::Default),
+        ];
+        let first = rank.into_iter().find(|(holds, _)| *holds).unwrap().1;
+        assert_eq!(reason, first, "{e:?}");
+        let idle = !matches!(reason, Reason::AlwaysOn | Reason::Default);
+        assert_eq!(verdict == Word::Idle, idle);
+    }
+}
+
+#[test]
+fn a_dead_vm_has_no_active_master() {
+    for e in every() {
+        let dead = e.after(Event::Vm(VmLife::Stopped));
+        for event in events()
+            .into_iter()
+            .filter(|e| *e != Event::Vm(VmLife::Running))
+        {
+            let (next, step) = dead.step(event);
+            assert_eq!(
+                (next.verdict().0, step),
+                (Word::Idle, Step::Stay),
+                "{event:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_new_life_knows_nothing_of_the_last() {
+    for e in every() {
+        let reborn = e
+            .after(Event::Vm(VmLife::Stopped))
+            .after(Event::Vm(VmLife::Running));
+        assert_eq!(
+            reborn,
+            Evidence::new(e.sources).after(Event::Vm(VmLife::Running))
+        );
+    }
+}
+
+#[test]
+fn sources_that_are_not_named_are_not_heard() {
+    for e in every() {
+        for event in events() {
+            let source = match event {
+                Event::Pci(_) => Source::Pci,
+                Event::Scmi(_) => Source::Scmi,
+                Event::Hypercall(_) => Source::Hypercall,
+                Event::Mmio(_) => Source::Mmio,
+                Event::Vm(_) => continue,
+            };
+            if !e.sources.has(source) {
+                assert_eq!(e.step(event).1, Step::Stay, "{e:?} {event:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn more_evidence_of_idleness_never_wakes() {
+    for e in every() {
+        for event in [
+            Event::Pci(Word::Idle),
+            Event::Scmi(Word::Idle),
+            Event::Hypercall(Word::Idle),
+            Event::Mmio(Word::Idle),
+        ] {
+            assert_ne!(e.step(event).1, Step::Wake, "{e:?} {event:?}");
+        }
+    }
+}
+
+#[test]
+fn names_of_the_property() {
+    let names = ["pci-pm", "scmi", "hypercall", "mmio", "always-on"];
+    for (name, source) in names.into_iter().zip(ALL) {
+        assert_eq!(Source::parse(name), Some(source));
+        let one = Sources::from_iter([source]);
+        assert!(
+            ALL.into_iter()
+                .all(|other| one.has(other) == (other == source))
+        );
+    }
+    assert_eq!(Source::parse("pci"), None);
+    assert_eq!(Source::parse(""), None);
+}
+
+#[test]
+fn what_each_kind_of_master_is_before_anybody_spoke() {
+    let start = |sources: &[Source]| {
+        let e = Evidence::new(sources.iter().copied().collect());
+        e.after(Event::Vm(VmLife::Running)).verdict()
+    };
+    assert_eq!(start(&[]), (Word::Active, Reason::Default));
+    assert_eq!(start(&[Source::Pci]), (Word::Idle, Reason::Pci));
+    assert_eq!(start(&[Source::Scmi]), (Word::Idle, Reason::Scmi));
+    assert_eq!(start(&[Source::Hypercall]), (Word::Active, Reason::Default));
+    assert_eq!(start(&[Source::Mmio]), (Word::Idle, Reason::Mmio));
+    assert_eq!(
+        start(&[Source::AlwaysOn, Source::Pci]),
+        (Word::Active, Reason::AlwaysOn)
+    );
+}
+
+proptest! {
+    /// Summed over any history, wakes and sleeps alternate and end where the
+    /// verdict says: a counter fed by the steps is never off by one.
+    #[test]
+    fn steps_alternate(bits in 0u8..32, picks in prop::collection::vec(any::<prop::sample::Index>(), 0..64)) {
+        let mut e = Evidence::new(Sources { bits });
+        let mut links = 0i32;
+        let events = events();
+        for pick in picks {
+            let (next, step) = e.step(events[pick.index(events.len())]);
+            links += match step { Step::Wake => 1, Step::Sleep => -1, Step::Stay => 0 };
+            prop_assert_eq!(links == 1, next.verdict().0 == Word::Active);
+            prop_assert!((0..=1).contains(&links));
+            e = next;
+        }
+    }
+
+    /// A wake that failed keeps the old evidence; saying it again asks again.
+    #[test]
+    fn a_failed_wake_is_asked_for_again(bits in 0u8..32, pick in any::<prop::sample::Index>()) {
+        for e in every().filter(|e| e.sources.bits == bits) {
+            let events = events();
+            let event = events[pick.index(events.len())];
+            if e.step(event).1 == Step::Wake {
+                prop_assert_eq!(e.verdict().0, Word::Idle);
+                prop_assert_eq!(e.step(event).1, Step::Wake);
+            }
+        }
+    }
+}
