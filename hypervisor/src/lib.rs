@@ -6,6 +6,7 @@ pub mod vgic;
 pub mod vuart;
 pub mod dma;
 pub mod guest;
+pub mod hypercall;
 pub mod pci;
 pub mod power;
 pub mod psci;

@@ -273,6 +273,12 @@ impl Request {
         [u64::from(function.id()), x1, x2, x3, x4, x5, 0, 0]
     }
 
+    /// The function.
+    #[must_use]
+    pub fn function(self) -> Function {
+        self.parts().0
+    }
+
     fn parts(self) -> (Function, [u64; 5]) {
         match self {
             Self::CallUid => (Function::CallUid, [0; 5]),

@@ -2,22 +2,22 @@
 
 use pgtable::Config;
 
-/// Sizes that leaves come in, smallest first.
+/// Sizes that leaves come in, as log2 of bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Steps {
-    page: u64,
-    block: u64,
+    page: u32,
+    block: u32,
 }
 
 impl Steps {
     /// The page and the smallest block of tables of this shape.
-    pub(super) fn of(config: &Config) -> Self {
-        let page = config.page_size();
-        let blocks = config.page_sizes() & !page;
+    pub(super) const fn of(config: &Config) -> Self {
+        let page = config.page_shift();
+        let blocks = config.page_sizes() & !1u64.wrapping_shl(page);
         let block = if blocks == 0 {
             page
         } else {
-            1u64.wrapping_shl(blocks.trailing_zeros())
+            blocks.trailing_zeros()
         };
         Self { page, block }
     }
@@ -25,14 +25,15 @@ impl Steps {
     /// Most leaves that a map of these many bytes takes: pages up to a block boundary, blocks where
     /// IOVA and PA allow them, pages after the last.
     pub(super) const fn leaves(self, iova: u64, pa: u64, bytes: u64) -> u64 {
-        let mask = self.block.wrapping_sub(1);
-        let pages = bytes / self.page;
-        if bytes < self.block || (iova ^ pa) & mask != 0 {
+        let block = 1u64.wrapping_shl(self.block);
+        let mask = block.wrapping_sub(1);
+        let pages = bytes.wrapping_shr(self.page);
+        if bytes < block || (iova ^ pa) & mask != 0 {
             return pages;
         }
-        let head = self.block.wrapping_sub(iova & mask) & mask;
-        let blocks = bytes.saturating_sub(head) / self.block;
-        let per_block = self.block / self.page;
+        let head = block.wrapping_sub(iova & mask) & mask;
+        let blocks = bytes.saturating_sub(head).wrapping_shr(self.block);
+        let per_block = block.wrapping_shr(self.page);
         // Each whole block saves all of its pages but one.
         pages.saturating_sub(blocks.saturating_mul(per_block.saturating_sub(1)))
     }

@@ -65,7 +65,7 @@ impl Outside for Machine {
     type Frames = Arena;
 
     fn frames(&self) -> Arena {
-        let arena = Arena::new(Pa(0xc000_0000), 0x10_0000);
+        let arena = Arena::new(Pa(0xc000_0000), 0x4_0000);
         let frames = self.frames.load(Ordering::Relaxed);
         if frames != 0 {
             arena.limit(Some(frames));

@@ -48,7 +48,7 @@ pub(super) type Slot<O> = RwLock<Option<Domain<<O as Outside>::Frames>>>;
 
 /// A domain, held so that it is not freed meanwhile. Holding is shared: holders do not wait for each
 /// other.
-pub(super) type Held<'a, O> = RwLockReadGuard<'a, Option<Domain<<O as Outside>::Frames>>>;
+pub(crate) type Held<'a, O> = RwLockReadGuard<'a, Option<Domain<<O as Outside>::Frames>>>;
 
 /// DMA of one VM: what both front ends call.
 ///
@@ -117,7 +117,7 @@ impl<O: Outside> VmDma<O> {
 
     /// Holds a domain.
     #[inline]
-    pub(super) fn hold(&self, id: u32) -> Result<Held<'_, O>, Error> {
+    pub(crate) fn hold(&self, id: u32) -> Result<Held<'_, O>, Error> {
         let slot = self.slots.get(id as usize).ok_or(Error::NoDomain(id))?;
         slot.try_read().ok_or(Error::Busy)
     }
