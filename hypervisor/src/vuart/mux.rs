@@ -325,9 +325,9 @@ impl<const N: usize> Mux<N> {
             .get(source)
             .map(|s| s.name.clone())
             .unwrap_or_default();
-        self.put(b'(');
+        self.put(b'[');
         self.put_all(&name);
-        self.put_all(b") ");
+        self.put_all(b"] ");
         self.open = Some(source);
     }
 
