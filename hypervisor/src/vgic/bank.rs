@@ -23,6 +23,11 @@ pub(super) struct Bank {
     pub level: AtomicU32,
     /// Active and not (or no longer) in a list register.
     pub active: AtomicU32,
+    /// In a list register, and pending when it was put there. Together with
+    /// `latch` this is what a reader is shown.
+    pub held_pending: AtomicU32,
+    /// In a list register, and active when it was put there.
+    pub held_active: AtomicU32,
     /// Bound to a physical interrupt, in `physical`.
     pub bound: AtomicU32,
     /// The bound physical interrupt is active, and deactivating it is still
@@ -121,6 +126,8 @@ impl Bank {
             &self.enable,
             &self.latch,
             &self.active,
+            &self.held_pending,
+            &self.held_active,
             &self.owed,
             &self.ask_clear_pending,
             &self.ask_clear_active,

@@ -115,6 +115,8 @@ impl Vgic {
         let mask = 1_u32.wrapping_shl(bit);
         let mut pending = now.is_pending();
         let mut active = now.is_active();
+        take(&bank.held_pending, mask);
+        take(&bank.held_active, mask);
         if take(&bank.ask_clear_pending, mask) != 0 {
             pending = false;
         }
@@ -171,7 +173,14 @@ impl Vgic {
         // they were to clear is gone.
         take(&bank.ask_clear_pending, mask);
         take(&bank.ask_clear_active, mask);
-        self.offer(vcpu, intid, bank, bit)
+        // The caller refills this vCPU's list registers itself.
+        if bank.deliverable(self.groups()) & mask == 0 {
+            return Kick::NONE;
+        }
+        match self.target(bank, bit) {
+            Some(target) if target != vcpu => self.poke(target),
+            _ => Kick::NONE,
+        }
     }
 
     /// The guest deactivated an interrupt that had no list register: it can
@@ -234,6 +243,7 @@ impl Vgic {
                 *n = n.saturating_add(1);
             }
             if let Some(load) = load {
+                self.hold(vcpu, load.lr);
                 put(state, next, &load, lrs);
                 next = next.saturating_add(1);
             }
@@ -320,17 +330,15 @@ impl Vgic {
         }
         // Signalled again: say so in the list register if it can hold that,
         // else ask to be told when the guest is done with the first.
-        let both = again && !line && !owed && sgi_source.is_none() && take(&bank.latch, mask) != 0;
-        let lr = self.lr(
-            bank,
-            bit,
-            intid,
-            if both {
-                State::PendingActive
-            } else {
-                State::Active
-            },
-        );
+        let mine = intid < SPI_BASE || self.target(bank, bit) == Some(vcpu);
+        let simple = mine && !line && !owed && sgi_source.is_none();
+        let both = again && simple && take(&bank.latch, mask) != 0;
+        let shown = if both {
+            State::PendingActive
+        } else {
+            State::Active
+        };
+        let lr = self.lr(bank, bit, intid, shown);
         let lr = lr.with_source(sgi_source.map_or(0, |s| s.load(Relaxed)));
         let lr = match bank.physical(bit).filter(|_| owed) {
             Some(physical) if !again && take(&bank.owed, mask) != 0 => lr.with_physical(physical),
@@ -406,6 +414,20 @@ impl Vgic {
         Lr::new(intid, state)
             .with_priority(bank.priority(bit))
             .with_group1(group1)
+    }
+
+    /// Notes for readers what a list register is given.
+    fn hold(&self, vcpu: usize, lr: Lr) {
+        let Some((bank, bit)) = self.locate(vcpu, lr.intid()) else {
+            return;
+        };
+        let mask = 1_u32.wrapping_shl(bit);
+        if lr.is_pending() {
+            bank.held_pending.fetch_or(mask, SeqCst);
+        }
+        if lr.is_active() {
+            bank.held_active.fetch_or(mask, SeqCst);
+        }
     }
 
     /// Clears what the last fold left behind in registers not refilled.

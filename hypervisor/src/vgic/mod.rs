@@ -268,3 +268,6 @@ impl Vgic {
         Kick::one(self.vcpus.len()).0.wrapping_sub(1)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,8 +258,8 @@ impl Vgic {
             return Read::Retry(kick);
         }
         let word = match live {
-            Live::Pending => bank.pending(),
-            Live::Active => bank.active.load(SeqCst),
+            Live::Pending => bank.pending() | bank.held_pending.load(SeqCst),
+            Live::Active => bank.active.load(SeqCst) | bank.held_active.load(SeqCst),
             Live::Senders(first) => {
                 let bytes = state
                     .sgi_sources
