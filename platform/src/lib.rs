@@ -12,6 +12,7 @@ pub mod fdt;
 pub mod gic;
 pub mod mmio;
 pub mod overlay;
+pub mod pack;
 pub mod probe;
 pub mod region;
 pub mod report;

@@ -1,3 +1,15 @@
-//! The operator's program.
+//! `stagegate`: see [`stagegate::command`].
+use clap::Parser;
+use stagegate::command::{Arguments, run};
+use std::process::ExitCode;
 
-fn main() {}
+fn main() -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match run(&Arguments::parse(), &mut out) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("stagegate: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

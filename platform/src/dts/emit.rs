@@ -46,7 +46,7 @@ pub(super) fn emit(source: &Source) -> Result<Vec<u8>, DtsError> {
     for patch in &patches {
         emitter.patch(patch)?;
     }
-    emitter.symbols();
+    emitter.symbols()?;
     Ok(emitter.tree.to_dtb())
 }
 
@@ -299,15 +299,21 @@ impl Emitter {
         node.add_property(property(&patch.property, bytes));
     }
 
-    fn symbols(&mut self) {
+    /// `__symbols__`, and a phandle for every labelled node, so that a later
+    /// overlay can refer to it.
+    fn symbols(&mut self) -> Result<(), DtsError> {
         if self.labels.is_empty() {
-            return;
+            return Ok(());
         }
         let labels = core::mem::take(&mut self.labels);
+        for path in labels.values() {
+            self.phandle(0, path)?;
+        }
         let symbols = self.root_child("__symbols__");
         for (label, path) in labels {
             symbols.add_property(property(&label, text(&path)));
         }
+        Ok(())
     }
 }
 

@@ -122,3 +122,12 @@ pub fn lookup(map: &[RidRange], mask: u32, rid: u16) -> Option<(NodeId, u32)> {
         (offset < line.count).then_some((line.target, line.base.checked_add(offset)?))
     })
 }
+
+/// Every node that stands behind an IOMMU by `iommus` or `iommu-map`, whether
+/// enabled or not. SMMUs' own translation units do not count.
+pub fn masters<'t>(tree: &'t Tree<'_>) -> impl Iterator<Item = NodeId> + use<'t> {
+    tree.ids().filter(|&id| {
+        let node = tree.node(id);
+        node.property("iommus").is_some() || node.property("iommu-map").is_some()
+    })
+}

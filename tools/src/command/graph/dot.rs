@@ -1,0 +1,33 @@
+//! Graphviz DOT.
+use super::model::{Picture, Sort};
+use std::fmt::Write;
+
+pub(super) fn render(picture: &Picture) -> String {
+    let mut out = String::from("digraph power {\n  rankdir=LR;\n  node [shape=box];\n");
+    let _ = writeln!(out, "  label={:?};", picture.title);
+    for (index, shape) in picture.shapes.iter().enumerate() {
+        let style = match shape.sort {
+            Sort::Supplier => "shape=ellipse",
+            Sort::Smmu => "style=bold",
+            Sort::Tbu => "style=dashed",
+            Sort::Master => "style=solid",
+            Sort::Vm => "style=rounded",
+        };
+        let colour = if shape.fine { "" } else { ", color=red" };
+        let text = if shape.note.is_empty() {
+            shape.title.clone()
+        } else {
+            format!("{}\n{}", shape.title, shape.note)
+        };
+        let _ = writeln!(out, "  n{index} [label={text:?}, {style}{colour}];");
+    }
+    for link in &picture.links {
+        let _ = writeln!(
+            out,
+            "  n{} -> n{} [label={:?}];",
+            link.from, link.to, link.note
+        );
+    }
+    out.push_str("}\n");
+    out
+}

@@ -1,0 +1,105 @@
+//! `stagegate image`.
+use crate::input::{Error, read, tree, write};
+use crate::pack::{Input, image};
+use platform::pack::Kind;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Options of `stagegate image`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// The hypervisor (arm64 Image)
+    hypervisor: PathBuf,
+    /// Overlays in the order they apply (.dtbo, or .dtso source)
+    #[arg(long = "overlay", value_name = "FILE")]
+    overlays: Vec<PathBuf>,
+    /// A kernel or RAM disk, under the name its module asks for
+    #[arg(long = "file", value_name = "NAME=FILE", value_parser = named)]
+    files: Vec<(String, PathBuf)>,
+    /// Where to write the packed image
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Also write a source for U-Boot's mkimage (FIT) here
+    #[arg(long, value_name = "FILE")]
+    its: Option<PathBuf>,
+    /// Address at which U-Boot is to load the image (with --its)
+    #[arg(long, default_value = "0x42000000")]
+    load: String,
+}
+
+fn named(argument: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = argument.split_once('=').ok_or("write NAME=FILE")?;
+    Ok((name.into(), path.into()))
+}
+
+pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Error> {
+    let mut files = Vec::new();
+    for path in &options.overlays {
+        let stem = path
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .unwrap_or("overlay");
+        files.push(Input {
+            name: stem.into(),
+            kind: Kind::Overlay,
+            bytes: tree(path)?,
+        });
+    }
+    for (name, path) in &options.files {
+        files.push(Input {
+            name: name.clone(),
+            kind: Kind::File,
+            bytes: read(path)?,
+        });
+    }
+    let hypervisor = read(&options.hypervisor)?;
+    let packed = image(&hypervisor, &files)
+        .map_err(|error| Error::Content(options.hypervisor.clone(), error.to_string()))?;
+    write(&options.output, &packed)?;
+    for file in &files {
+        let kind = if file.kind == Kind::Overlay {
+            "overlay"
+        } else {
+            "file"
+        };
+        writeln!(
+            out,
+            "{kind:>8} {:<24} {:>10} bytes",
+            file.name,
+            file.bytes.len()
+        )?;
+    }
+    writeln!(out, "{}: {} bytes", options.output.display(), packed.len())?;
+    if let Some(its) = &options.its {
+        write(its, fit_source(&options.output, &options.load).as_bytes())?;
+        writeln!(out, "{}: for mkimage -f", its.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A FIT source with the packed image as its kernel. U-Boot passes its own
+/// device tree on.
+fn fit_source(image: &Path, load: &str) -> String {
+    let mut text = String::from("/dts-v1/;\n\n/ {\n\tdescription = \"Stagegate\";\n");
+    let _ = write!(
+        text,
+        "\timages {{\n\t\tstagegate {{\n\
+         \t\t\tdata = /incbin/(\"{}\");\n\
+         \t\t\ttype = \"kernel\";\n\
+         \t\t\tarch = \"arm64\";\n\
+         \t\t\tos = \"linux\";\n\
+         \t\t\tcompression = \"none\";\n\
+         \t\t\tload = <{load}>;\n\
+         \t\t\tentry = <{load}>;\n\
+         \t\t\thash {{ algo = \"sha256\"; }};\n\
+         \t\t}};\n\t}};\n",
+        image.display()
+    );
+    text.push_str(
+        "\tconfigurations {\n\t\tdefault = \"stagegate\";\n\
+         \t\tstagegate { kernel = \"stagegate\"; };\n\t};\n};\n",
+    );
+    text
+}

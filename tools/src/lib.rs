@@ -1,0 +1,9 @@
+//! The operator's program: checks board trees and overlays, draws power links,
+//! writes first overlays and packs bootable images.
+//!
+//! It runs the very code the hypervisor runs (`platform`), so that the two
+//! never disagree about a configuration.
+pub mod command;
+pub mod input;
+pub mod json;
+pub mod pack;
