@@ -2,6 +2,7 @@
 
 mod hostile;
 mod physical;
+mod qemu;
 mod reset;
 mod virt;
 mod virt_power;
