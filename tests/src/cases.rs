@@ -32,9 +32,7 @@ pub struct Verdicts {
 }
 
 impl Verdicts {
-    fn take(&mut self, text: &str) {
-        // Behind a prefix such as `[guest] `, or not.
-        let words = text.split_once("] ").map_or(text, |(_, rest)| rest);
+    fn take(&mut self, words: &str) {
         let Some((verb, rest)) = words.split_once(' ') else {
             return;
         };
@@ -111,7 +109,7 @@ pub fn listen(running: &mut Running) -> Verdicts {
     while !verdicts.done
         && let Ok(line) = running.console.next(deadline)
     {
-        verdicts.take(&line.text);
+        verdicts.take(line.words());
     }
     verdicts
 }
@@ -121,15 +119,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verdicts_with_and_without_prefix() {
+    fn verdicts_are_collected() {
         let mut verdicts = Verdicts::default();
-        for line in [
-            "PASS a",
-            "[guest] PASS b",
-            "[guest] SKIP c why",
-            "BENCH x 12",
-            "noise",
-        ] {
+        for line in ["PASS a", "PASS b", "SKIP c why", "BENCH x 12", "noise"] {
             verdicts.take(line);
         }
         assert_eq!(verdicts.passed, ["a", "b"]);

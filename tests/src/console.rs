@@ -19,6 +19,30 @@ pub struct Line {
     pub text: String,
 }
 
+impl Line {
+    /// Who speaks, and what, if the hypervisor put a name before the line:
+    /// `(disk) text`, or `[stagegate] text` before the console is shared.
+    pub fn source(&self) -> Option<(&str, &str)> {
+        let close = match self.text.chars().next()? {
+            '(' => ") ",
+            '[' => "] ",
+            _ => return None,
+        };
+        self.text[1..].split_once(close)
+    }
+
+    /// What was said, whoever spoke.
+    pub fn words(&self) -> &str {
+        self.source().map_or(&self.text, |(_, words)| words)
+    }
+
+    /// Whether `who` said something that contains `what`.
+    pub fn is(&self, who: &str, what: &str) -> bool {
+        self.source()
+            .is_some_and(|(source, words)| source == who && words.contains(what))
+    }
+}
+
 /// Why no further line came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -69,14 +93,28 @@ impl Console {
 
     /// Waits for a line that contains `needle`.
     pub fn expect(&mut self, needle: &str, limit: Duration) -> Result<Line> {
+        self.until(needle, limit, |line| line.text.contains(needle))
+    }
+
+    /// Waits for `who` to say something that contains `what`.
+    pub fn expect_from(&mut self, who: &str, what: &str, limit: Duration) -> Result<Line> {
+        self.until(&format!("({who}) {what}"), limit, |line| line.is(who, what))
+    }
+
+    fn until(
+        &mut self,
+        sought: &str,
+        limit: Duration,
+        found: impl Fn(&Line) -> bool,
+    ) -> Result<Line> {
         let deadline = Instant::now() + limit;
         loop {
             match self.next(deadline) {
-                Ok(line) if line.text.contains(needle) => return Ok(line),
+                Ok(line) if found(&line) => return Ok(line),
                 Ok(_) => {}
                 Err(end) => {
                     return Err(format!(
-                        "waiting for '{needle}': {end:?} after {limit:?}; the last lines were:\n{}",
+                        "waiting for '{sought}': {end:?} after {limit:?}; the last lines were:\n{}",
                         self.tail(25)
                     ));
                 }
@@ -207,6 +245,21 @@ mod tests {
         let mut got = [0; 2];
         machine.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"hi");
+    }
+
+    #[test]
+    fn speakers_are_told_apart() {
+        let line = |text: &str| Line {
+            at: SystemTime::now(),
+            text: text.into(),
+        };
+        assert_eq!(
+            line("(disk) (x) hello").source(),
+            Some(("disk", "(x) hello"))
+        );
+        assert!(line("[stagegate] up").is("stagegate", "up"));
+        assert_eq!(line("PASS x").words(), "PASS x");
+        assert_eq!(line("(unfinished").source(), None);
     }
 
     #[test]

@@ -86,13 +86,12 @@ fn watch(running: &mut Running, vms: &mut [Vm], checks: &mut Checks) -> Result<E
     }
 }
 
-/// Whose statement a line is: the hypervisor puts `[name] ` before each VM's
+/// Whose statement a line is: the hypervisor puts its name before each VM's
 /// output.
 fn heard(line: &Line, vms: &[Vm]) -> Option<(usize, guest::Said)> {
-    let said = guest::parse(&line.text)?;
-    let index = vms
-        .iter()
-        .position(|vm| line.text.contains(&format!("[{}]", vm.name)))?;
+    let (source, words) = line.source()?;
+    let index = vms.iter().position(|vm| vm.name == source)?;
+    let said = guest::parse(words)?;
     Some((index, said))
 }
 

@@ -5,6 +5,7 @@ mod common;
 
 use common::{LIMIT, dir, ok};
 use stagegate_tests::cases::{self, spec};
+use stagegate_tests::console::Line;
 use stagegate_tests::machine::{Machine, Running};
 use stagegate_tests::setup::Setup;
 
@@ -21,17 +22,10 @@ fn start(case: &str) -> Running {
 }
 
 fn neighbour_finishes(running: &mut Running, case: &str) {
-    for wanted in [
-        format!("[bad] ABOUT {case}"),
-        "[good] DONE passed 5 failed 0".into(),
-    ] {
-        if !running
-            .console
-            .seen()
-            .iter()
-            .any(|l| l.text.contains(&wanted))
-        {
-            ok(running.console.expect(&wanted, LIMIT));
+    let about = format!("ABOUT {case}");
+    for (who, what) in [("bad", about.as_str()), ("good", "DONE passed 5 failed 0")] {
+        if !running.console.seen().iter().any(|l| l.is(who, what)) {
+            ok(running.console.expect_from(who, what, LIMIT));
         }
     }
 }
@@ -42,10 +36,10 @@ fn dies_alone(case: &str) {
     neighbour_finishes(&mut running, case);
     let finished = ok(running.finish(LIMIT));
     assert!(finished.status.success(), "QEMU: {}", finished.status);
+    let told = |l: &&Line| l.is("stagegate", "bad");
     let lines: Vec<_> = finished.lines.iter().map(|l| l.text.as_str()).collect();
-    let told = |l: &&&str| l.starts_with("[stagegate]") && l.contains("bad");
     assert!(
-        lines.iter().filter(told).count() > 1,
+        finished.lines.iter().filter(told).count() > 1,
         "no report about the guest:\n{}",
         lines.join("\n")
     );

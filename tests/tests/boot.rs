@@ -25,7 +25,7 @@ fn boots(machine: Machine, vm_cpus: u32) {
     let mut running = ok(setup.start(&dir(&name)));
     ok(running
         .console
-        .expect("[guest] DONE passed 3 failed 0", LIMIT));
+        .expect_from("guest", "DONE passed 3 failed 0", LIMIT));
     assert!(ok(running.finish(LIMIT)).status.success());
 }
 

@@ -46,20 +46,19 @@ fn reset_boots_again() {
         ]);
         let mut running = ok(setup.start(&dir(&format!("life-reset-{version:?}"))));
         for _ in 0..5 {
-            ok(running.console.expect("[again] guest at EL1", LIMIT));
+            ok(running.console.expect_from("again", "guest at EL1", LIMIT));
             ok(running
                 .console
-                .expect("[again] PASS psci-cpu-on-off", LIMIT));
+                .expect_from("again", "PASS psci-cpu-on-off", LIMIT));
         }
-        let calm = |l: &stagegate_tests::console::Line| l.text.contains("[calm] DONE");
-        if !running.console.seen().iter().any(calm) {
-            ok(running.console.expect("[calm] DONE", LIMIT));
+        if !running.console.seen().iter().any(|l| l.is("calm", "DONE")) {
+            ok(running.console.expect_from("calm", "DONE", LIMIT));
         }
         let starts = running
             .console
             .seen()
             .iter()
-            .filter(|l| l.text.contains("[calm] guest at EL1"));
+            .filter(|l| l.is("calm", "guest at EL1"));
         assert_eq!(starts.count(), 1);
         ok(running.quit());
     }
