@@ -24,5 +24,5 @@ pub use error::{Error, SUCCESS};
 pub use power::{Start, VcpuPower};
 pub use server::{Mitigations, Outcome, Vcpu, serve};
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -11,7 +11,10 @@
 //! the step out of `Off` writes entry and context alone, then publishes them.
 //! To everybody else `Claimed` is ON_PENDING.
 
+#[cfg(not(loom))]
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::Error;
 
@@ -57,8 +60,20 @@ impl Default for VcpuPower {
 
 impl VcpuPower {
     /// A vCPU that is off.
+    #[cfg(not(loom))]
     #[must_use]
     pub const fn new() -> Self {
+        Self {
+            state: AtomicU32::new(OFF),
+            entry: AtomicU64::new(0),
+            context: AtomicU64::new(0),
+        }
+    }
+
+    /// A vCPU that is off.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             state: AtomicU32::new(OFF),
             entry: AtomicU64::new(0),
@@ -112,5 +127,63 @@ impl VcpuPower {
             ON => State::On,
             _ => State::OnPending,
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    fn start(n: u64) -> Start {
+        Start {
+            entry: n,
+            context: n,
+        }
+    }
+
+    /// Every interleaving of two CPU_ON calls and the target: one call wins,
+    /// and the target starts at most once, with arguments of one call.
+    #[test]
+    fn one_start_wins_whole() {
+        loom::model(|| {
+            let power = Arc::new(VcpuPower::new());
+            let callers = [1, 2].map(|n| {
+                let power = Arc::clone(&power);
+                thread::spawn(move || power.request(start(n)).is_ok())
+            });
+            let early = power.begin();
+            let wins = callers.map(|caller| caller.join().unwrap());
+            let late = power.begin();
+            assert!(early.is_none() || late.is_none());
+            let begun = early.or(late).expect("nobody was refused for nothing");
+            assert_eq!(begun.entry, begun.context);
+            assert_eq!(wins.iter().filter(|won| **won).count(), 1);
+            assert!(wins[begun.entry as usize - 1], "the winner's arguments");
+        });
+    }
+
+    /// A vCPU that turns off while another turns it on either refuses or
+    /// starts again with the new arguments; no start is lost.
+    #[test]
+    fn off_and_on_cross_without_loss() {
+        loom::model(|| {
+            let power = Arc::new(VcpuPower::new());
+            power.request(start(1)).unwrap();
+            assert_eq!(power.begin(), Some(start(1)));
+            let caller = {
+                let power = Arc::clone(&power);
+                thread::spawn(move || power.request(start(2)))
+            };
+            power.off();
+            match caller.join().unwrap() {
+                Ok(()) => assert_eq!(power.begin(), Some(start(2))),
+                Err(error) => {
+                    assert_eq!(error, Error::AlreadyOn);
+                    assert_eq!(power.begin(), None);
+                }
+            }
+        });
     }
 }

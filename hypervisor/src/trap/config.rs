@@ -57,13 +57,20 @@ pub mod hcr {
     pub const TID5: u64 = 1 << 58;
 }
 
+/// Whether HCR_EL2.E2H is fixed to 1 on this CPU, from ID_AA64MMFR4_EL1: its
+/// field E2H0 is signed and negative where E2H = 0 is not implemented.
+#[must_use]
+pub const fn e2h_is_fixed(mmfr4: u64) -> bool {
+    mmfr4 & 1 << 27 != 0
+}
+
 /// HCR_EL2 while a guest runs.
 ///
 /// Not set, and why: TWI and TWE, because an idle vCPU may idle its CPU (any
 /// physical interrupt still wakes it, into EL2); FB and BSU, because a vCPU
 /// never moves, so its local TLB maintenance concerns its own CPU; TSW,
-/// because set/way cleaning by a vCPU reaches no more than its own CPU's
-/// caches and SWIO removes the harm; TVM and TTLB, because the guest owns its
+/// because a vCPU that never moves cleans the right caches by itself and SWIO
+/// keeps it from discarding a neighbour's lines; TVM and TTLB, because the guest owns its
 /// stage 1; ATA, because memory tagging is hidden.
 #[must_use]
 pub const fn hcr_el2(e2h: bool) -> u64 {
@@ -185,6 +192,14 @@ mod tests {
         assert_eq!(cnthctl_el2(true), 0xc00);
         assert_eq!(mdcr_el2(6), 0x088a_4c66);
         assert_eq!(SCTLR_EL1_RESET, 0x30d0_0980);
+    }
+
+    #[test]
+    fn e2h_is_fixed_where_its_zero_is_missing() {
+        assert!(!e2h_is_fixed(0));
+        assert!(!e2h_is_fixed(!(0xf << 24)));
+        assert!(e2h_is_fixed(0xe << 24));
+        assert!(e2h_is_fixed(0xf << 24));
     }
 
     #[test]
