@@ -137,7 +137,10 @@ impl Vgic {
             } else if now.state() != State::Invalid {
                 lrs.deactivate(physical);
             }
-        } else if was(state.by_hand.load(Relaxed)) && !pending && !active {
+        }
+        // Over, and no other signal waits that the debt could belong to.
+        let again = bank.latch.load(SeqCst) & mask != 0;
+        if !pending && !active && (!again || was(state.by_hand.load(Relaxed))) {
             settle(bank, bit, lrs);
         }
         if active {

@@ -490,3 +490,19 @@ fn a_parked_owner_does_not_hold_up_readers() {
         assert_eq!(m.acknowledge(1), Some(SPI));
     });
 }
+
+#[test]
+fn dismissing_a_physical_interrupt_behind_one_in_hand_elsewhere_deactivates_it() {
+    both(|mut m| {
+        m.vgic.assign_hw_spi(SPI, 77).unwrap();
+        m.write_bit(0, 0x200, SPI);
+        m.enable(0, SPI);
+        m.acknowledge(0);
+        m.fire(1, SPI, 77);
+        m.write_bit(1, 0x280, SPI);
+        m.end(0);
+        m.settle();
+        assert!(!m.is_physically_active(1, 77));
+        assert_eq!(m.acknowledge(0), None);
+    });
+}

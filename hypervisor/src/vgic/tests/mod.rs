@@ -7,3 +7,11 @@ mod reference;
 mod registers;
 
 use machine::Machine;
+
+/// Number of random cases: `usual`, or what `PROPTEST_CASES` asks for.
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(usual)
+}
