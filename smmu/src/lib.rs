@@ -31,11 +31,14 @@ pub mod fault;
 pub mod front;
 pub mod hardware;
 pub mod mmio;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod outside;
 pub mod power;
 pub mod types;
 pub mod v3;
 
+mod mutation;
 mod poll;
 mod sync;
 

@@ -17,6 +17,7 @@ pub use tbu::TbuConfig;
 
 use crate::error::Error;
 use crate::hardware::Hardware;
+use crate::mutation::{Mutation, Step};
 use crate::outside::{Clock, PowerDomain, Time};
 use crate::power::{
     Account, Delays, Machine, Mark, Powered, Sleeper, State, Supplies, Timeline, Who,
@@ -49,6 +50,18 @@ pub struct SmmuConfig<'c, 'a> {
     pub domains: usize,
     /// Transitions and faults that are remembered.
     pub history: usize,
+    /// A step to leave out, for tests that prove that it is needed.
+    #[cfg(any(feature = "model", loom))]
+    pub leave_out: Option<Step>,
+}
+
+impl SmmuConfig<'_, '_> {
+    fn mutation(&self) -> Mutation {
+        #[cfg(any(feature = "model", loom))]
+        return Mutation::of(self.leave_out);
+        #[cfg(not(any(feature = "model", loom)))]
+        Mutation::default()
+    }
 }
 
 impl Default for SmmuConfig<'_, '_> {
@@ -62,6 +75,8 @@ impl Default for SmmuConfig<'_, '_> {
             links: 64,
             domains: 64,
             history: 256,
+            #[cfg(any(feature = "model", loom))]
+            leave_out: None,
         }
     }
 }
@@ -80,6 +95,7 @@ pub struct Smmu<'a, H> {
     faults: FaultLog,
     recovery: Recovery,
     timeline: Timeline,
+    mutation: Mutation,
 }
 
 /// What an SMMU has done so far.
@@ -112,14 +128,19 @@ impl<'a, H: Hardware> Smmu<'a, H> {
         time: &'a dyn Time,
         make: impl FnOnce(&Powered) -> Result<H, Error>,
     ) -> Result<Self, Error> {
+        let mutation = config.mutation();
         let supplies = Supplies::new(config.clocks, config.power_domains);
-        let machine = Machine::new(supplies, config.delays, time);
+        let machine = Machine::new(supplies, config.delays, time, mutation);
         let hardware = machine.boot(|power| {
             let hardware = make(power)?;
             hardware.resume(power)?;
             Ok(hardware)
         })?;
-        let tbus: Result<Vec<_>, _> = config.tbus.iter().map(|t| Tbu::new(t, time)).collect();
+        let tbus: Result<Vec<_>, _> = config
+            .tbus
+            .iter()
+            .map(|t| Tbu::new(t, time, mutation))
+            .collect();
         let tbus = tbus?.into_boxed_slice();
         let managed = machine.switchable() || tbus.iter().any(Tbu::switchable);
         let smmu = Self {
@@ -134,6 +155,7 @@ impl<'a, H: Hardware> Smmu<'a, H> {
             faults: FaultLog::new(config.history),
             recovery: Recovery::default(),
             timeline: Timeline::new(config.history),
+            mutation,
         };
         smmu.mark(Who::Smmu, State::Idle, time.now_ns());
         Ok(smmu)
@@ -224,12 +246,6 @@ impl<'a, H: Hardware> Smmu<'a, H> {
     /// Power and hardware held on, if on already; for tests and monitors.
     pub fn machine(&self) -> &Machine<'a> {
         &self.machine
-    }
-
-    /// For tests that leave a step out.
-    #[cfg(any(feature = "model", loom))]
-    pub fn machine_mut(&mut self) -> &mut Machine<'a> {
-        &mut self.machine
     }
 
     fn mark(&self, who: Who, state: State, at_ns: u64) {

@@ -4,6 +4,7 @@
 use super::{Smmu, Whole};
 use crate::error::Error;
 use crate::hardware::{Hardware, StreamAction};
+use crate::mutation::Step;
 use crate::sync::{AtomicBool, AtomicU64, Lock, Ordering};
 
 /// Time between tries to get a stuck queue going.
@@ -80,6 +81,9 @@ impl<H: Hardware> Smmu<'_, H> {
         self.machine.note_error(error);
         self.domains.fence(domain);
         self.links.each_of(domain, |stream| {
+            if self.mutation.skips(Step::FenceTerminates) {
+                return;
+            }
             // Memory only: commands do not get through. The recovery
             // invalidates all configuration.
             let _ = self.hardware.set_stream(None, stream, StreamAction::Abort);

@@ -7,6 +7,7 @@
 use super::{Smmu, Whole};
 use crate::error::Error;
 use crate::hardware::{Hardware, StreamAction};
+use crate::mutation::{Mutation, Step};
 use crate::outside::{Clock, PowerDomain, Time};
 use crate::power::{Account, Delays, Machine, Powered, Sleeper, State, Supplies, Who};
 use crate::sync::Lock;
@@ -36,9 +37,13 @@ struct Behind {
 }
 
 impl<'a> Tbu<'a> {
-    pub fn new(config: &TbuConfig<'_, 'a>, time: &'a dyn Time) -> Result<Self, Error> {
+    pub fn new(
+        config: &TbuConfig<'_, 'a>,
+        time: &'a dyn Time,
+        mutation: Mutation,
+    ) -> Result<Self, Error> {
         let supplies = Supplies::new(config.clocks, config.power_domains);
-        let machine = Machine::new(supplies, config.delays, time);
+        let machine = Machine::new(supplies, config.delays, time, mutation);
         // No stream is set yet: nothing to forget, nothing to block.
         machine.boot(|_| Ok(()))?;
         Ok(Self {
@@ -149,7 +154,9 @@ struct Part<'s, 'a, H> {
 impl<H: Hardware> Sleeper for Part<'_, '_, H> {
     fn resume(&self, _: &Powered) -> Result<(), Error> {
         let mut behind = self.tbu.behind.lock();
-        self.smmu.refresh_behind(&behind)?;
+        if !self.smmu.mutation.skips(Step::RefreshTbu) {
+            self.smmu.refresh_behind(&behind)?;
+        }
         for (stream, action) in &behind.wanted {
             self.smmu.set_now(*stream, *action)?;
         }
@@ -159,6 +166,9 @@ impl<H: Hardware> Sleeper for Part<'_, '_, H> {
 
     fn suspend(&self, _: &Powered) -> Result<(), Error> {
         let mut behind = self.tbu.behind.lock();
+        if self.smmu.mutation.skips(Step::BlockTbu) {
+            return Ok(());
+        }
         behind.blocked = true;
         for stream in behind.wanted.keys() {
             self.smmu.set_now(*stream, StreamAction::Abort)?;

@@ -1,12 +1,11 @@
 //! The state machine of docs/power.md.
 
 use super::Powered;
-#[cfg(any(feature = "model", loom))]
-use super::Skip;
 use super::meter::{Account, Meter};
 use super::supplies::{StopError, Supplies};
 use super::word::{State, Word};
 use crate::error::{Error, Wait};
+use crate::mutation::{Mutation, Step};
 use crate::outside::Time;
 use crate::sync::{AtomicU64, Lock, Ordering, full_barrier};
 
@@ -63,8 +62,7 @@ pub struct Machine<'a> {
     supplies: Supplies<'a>,
     delays: Delays,
     time: &'a dyn Time,
-    #[cfg(any(feature = "model", loom))]
-    skip: Option<Skip>,
+    mutation: Mutation,
 }
 
 /// An operation in flight: as long as this lives the SMMU stays on.
@@ -91,7 +89,12 @@ impl Drop for Hold<'_> {
 
 impl<'a> Machine<'a> {
     /// A machine in `Off`.
-    pub fn new(supplies: Supplies<'a>, delays: Delays, time: &'a dyn Time) -> Self {
+    pub(crate) fn new(
+        supplies: Supplies<'a>,
+        delays: Delays,
+        time: &'a dyn Time,
+        mutation: Mutation,
+    ) -> Self {
         Self {
             switchable: supplies.switchable(),
             word: Word::new(State::Off),
@@ -103,20 +106,12 @@ impl<'a> Machine<'a> {
             supplies,
             delays,
             time,
-            #[cfg(any(feature = "model", loom))]
-            skip: None,
+            mutation,
         }
     }
 
-    /// Leaves a step out; for tests that prove that the step is needed.
-    #[cfg(any(feature = "model", loom))]
-    pub fn leave_out(&mut self, skip: Option<Skip>) {
-        self.skip = skip;
-    }
-
-    #[cfg(any(feature = "model", loom))]
-    fn skips(&self, step: Skip) -> bool {
-        self.skip == Some(step)
+    fn skips(&self, step: Step) -> bool {
+        self.mutation.skips(step)
     }
 
     /// Powers up for the first time, runs `probe`, and is `On` and idle with
@@ -133,7 +128,9 @@ impl<'a> Machine<'a> {
                 self.word.set(State::On);
                 let now = self.time.now_ns();
                 self.meter.lock().enter(State::Idle, now);
-                self.arm(now.saturating_add(self.delays.idle_ns));
+                if self.switchable {
+                    self.arm(now.saturating_add(self.delays.idle_ns));
+                }
                 Ok(found)
             }
             Err(error) => {
@@ -180,8 +177,7 @@ impl<'a> Machine<'a> {
     }
 
     fn activate_first(&self, sleeper: &dyn Sleeper) -> Result<(), Error> {
-        #[cfg(any(feature = "model", loom))]
-        if self.skips(Skip::SupplierFirst) && self.word.load().state() == State::Resuming {
+        if self.skips(Step::SupplierFirst) && self.word.load().state() == State::Resuming {
             return Ok(());
         }
         while !self.count_link(sleeper) {
@@ -237,8 +233,7 @@ impl<'a> Machine<'a> {
         if !self.switchable {
             return Some(Hold::free());
         }
-        #[cfg(any(feature = "model", loom))]
-        if self.skips(Skip::HoldCheck) {
+        if self.skips(Step::HoldCheck) {
             return Some(Hold::free());
         }
         self.word.enter().ok().map(|()| Hold::of(&self.word))
@@ -257,14 +252,11 @@ impl<'a> Machine<'a> {
         if !self.switchable {
             return Ok(Some(Hold::free()));
         }
-        #[cfg(any(feature = "model", loom))]
-        if !self.skips(Skip::ElisionBarrier) {
-            full_barrier();
-        }
         // The change, then this barrier, then the look at the state; the
         // other side is in `wake`. One of the two sees the other.
-        #[cfg(not(any(feature = "model", loom)))]
-        full_barrier();
+        if !self.skips(Step::ElisionBarrier) {
+            full_barrier();
+        }
         loop {
             match self.word.enter() {
                 Ok(()) => return Ok(Some(Hold::of(&self.word))),
@@ -331,7 +323,8 @@ impl<'a> Machine<'a> {
     /// Does what is due: gates, powers off, retries. Cheap before that.
     #[inline]
     pub fn tick(&self, now_ns: u64, sleeper: &dyn Sleeper) {
-        if now_ns >= self.deadline.load(Ordering::Relaxed) {
+        let due = now_ns >= self.deadline.load(Ordering::Relaxed);
+        if due || self.skips(Step::DeadlineCheck) {
             self.due(now_ns, sleeper);
         }
     }
@@ -360,16 +353,10 @@ impl<'a> Machine<'a> {
     fn close(&self, now_ns: u64, sleeper: &dyn Sleeper) -> bool {
         let mut meter = self.meter.lock();
         let early = now_ns < self.deadline.load(Ordering::Relaxed);
-        #[cfg(any(feature = "model", loom))]
-        let early = early && !self.skips(Skip::DeadlineCheck);
-        if early {
+        if early && !self.skips(Step::DeadlineCheck) {
             return false;
         }
-        #[cfg(any(feature = "model", loom))]
-        let blind = self.skips(Skip::CountCheck);
-        #[cfg(not(any(feature = "model", loom)))]
-        let blind = false;
-        let closed = self.word.close(blind);
+        let closed = self.word.close(self.skips(Step::CountCheck));
         let next = match closed {
             Err(word) if word.links() == 0 => now_ns.saturating_add(BUSY_NS),
             _ => NEVER,
@@ -430,11 +417,7 @@ impl<'a> Machine<'a> {
     /// The one way up (P5). Under the transition lock.
     fn wake(&self, from: State, sleeper: &dyn Sleeper) -> Result<(), Error> {
         self.arm(NEVER);
-        #[cfg(any(feature = "model", loom))]
-        let publish = !self.skips(Skip::ResumePublish);
-        #[cfg(not(any(feature = "model", loom)))]
-        let publish = true;
-        if publish {
+        if !self.skips(Step::ResumePublish) {
             self.enter(State::Resuming, sleeper);
         }
         // The state, then this barrier, then the invalidation (P12); the

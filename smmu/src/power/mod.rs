@@ -36,23 +36,3 @@ impl Powered {
         }
     }
 }
-
-/// Steps that a test can leave out to prove that something notices. Exists
-/// only in builds that can never be an image.
-#[cfg(any(feature = "model", loom))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Skip {
-    /// Gate although a link is active or an operation holds (P3).
-    CountCheck,
-    /// Gate before the deadline (P3, D4).
-    DeadlineCheck,
-    /// Elide without the barrier between the cleared entry and the look at
-    /// the state (P12).
-    ElisionBarrier,
-    /// Publish Resuming only after the invalidation (P12).
-    ResumePublish,
-    /// Take a fault hold without looking at the state (P4).
-    HoldCheck,
-    /// Let the master go on before the resume has ended (P2).
-    SupplierFirst,
-}

@@ -4,6 +4,7 @@ use super::queue::Env;
 use super::spec::{event, regs};
 use crate::error::Error;
 use crate::fault::FaultRecord;
+use crate::mutation::Step;
 use crate::outside::{DmaMemory, Registers};
 use crate::power::Powered;
 use crate::sync::Lock;
@@ -56,7 +57,7 @@ impl EventQueue {
             let produced = env.regs.read32(regs::EVENTQ_PROD);
             let waiting = produced.wrapping_sub(consumed) & lap_mask;
             let overflow = (produced ^ consumed) & regs::EVENTQ_OVERFLOW != 0;
-            if overflow {
+            if overflow && !env.mutation.skips(Step::AcknowledgeOverflow) {
                 overflowed = true;
                 consumed ^= regs::EVENTQ_OVERFLOW;
             }

@@ -2,6 +2,7 @@
 //! by VMID where that takes fewer commands than a limit (IHI 0070, 4.4.1).
 
 use super::spec::command::{Command, IpaOperand};
+use crate::mutation::{Mutation, Step};
 use crate::types::{IpaRange, Stage2, Vmid};
 
 /// Above this many commands the whole VMID is invalidated instead: refilling
@@ -15,6 +16,7 @@ pub(super) struct Speller {
     pub tables: Stage2,
     /// IDR3.RIL.
     pub by_range: bool,
+    pub mutation: Mutation,
 }
 
 impl Speller {
@@ -56,6 +58,9 @@ impl Speller {
             };
             at = at.wrapping_add(bytes);
             left = left.saturating_sub(bytes.wrapping_shr(self.page()));
+            if self.mutation.skips(Step::CoverRange) {
+                left = 0;
+            }
             Some(Command::TlbiS2Ipa(self.vmid, operand))
         })
     }
@@ -92,7 +97,7 @@ impl Speller {
     fn single(&self, range: &IpaRange, at: u64) -> IpaOperand {
         IpaOperand {
             ipa: at,
-            leaf: range.leaf_only,
+            leaf: range.leaf_only || self.mutation.skips(Step::ForgetTables),
             ttl: 0,
             range: None,
         }

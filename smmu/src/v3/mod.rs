@@ -19,6 +19,7 @@ pub use features::{Features, IdRegisters};
 use crate::error::{Error, Wait};
 use crate::fault::FaultRecord;
 use crate::hardware::{Hardware, Limits, StreamAction, Ticket};
+use crate::mutation::{Mutation, Step};
 use crate::outside::{DmaMemory, Registers, Time};
 use crate::poll;
 use crate::power::Powered;
@@ -31,7 +32,7 @@ use queue::{CommandQueue, Env};
 use spec::command::Command;
 use spec::regs::{self, cr0, gbpa, gerror, irq_ctrl};
 use spec::ste::{self, Ste};
-use stream::{Entry, StreamTable};
+use stream::StreamTable;
 
 /// Where interrupts go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +62,18 @@ pub struct Config {
     pub evtq_log2: u8,
     /// Where interrupts go.
     pub interrupts: Interrupts,
+    /// A step to leave out, for tests that prove that it is needed.
+    #[cfg(any(feature = "model", loom))]
+    pub leave_out: Option<Step>,
+}
+
+impl Config {
+    fn mutation(&self) -> Mutation {
+        #[cfg(any(feature = "model", loom))]
+        return Mutation::of(self.leave_out);
+        #[cfg(not(any(feature = "model", loom)))]
+        Mutation::default()
+    }
 }
 
 impl Default for Config {
@@ -71,6 +84,8 @@ impl Default for Config {
             cmdq_log2: 8,
             evtq_log2: 7,
             interrupts: Interrupts::Wired,
+            #[cfg(any(feature = "model", loom))]
+            leave_out: None,
         }
     }
 }
@@ -87,6 +102,7 @@ pub struct V3<'a, R> {
     commands: CommandQueue,
     events: EventQueue,
     contexts: Contexts,
+    mutation: Mutation,
 }
 
 impl<'a, R: Registers> V3<'a, R> {
@@ -106,13 +122,16 @@ impl<'a, R: Registers> V3<'a, R> {
         config: Config,
     ) -> Result<Self, Error> {
         let features = Features::decode(IdRegisters::read(&regs))?;
-        deny_all(power, &regs, time, config.bound_ns)?;
+        let mutation = config.mutation();
+        if !mutation.skips(Step::DenyFirst) {
+            deny_all(power, &regs, time, config.bound_ns)?;
+        }
         let errata = Errata::of(&features);
         if matches!(config.interrupts, Interrupts::Message { .. }) && !features.msi {
             return Err(Error::Unsupported("message interrupts (IDR0.MSI)"));
         }
         Ok(Self {
-            streams: StreamTable::new(mem, &features)?,
+            streams: StreamTable::new(mem, &features, mutation)?,
             commands: CommandQueue::new(mem, config.cmdq_log2.min(features.cmdq_log2))?,
             events: EventQueue::new(mem, config.evtq_log2.min(features.evtq_log2))?,
             contexts: Contexts::new(&features, config.contexts),
@@ -122,6 +141,7 @@ impl<'a, R: Registers> V3<'a, R> {
             config,
             features,
             errata,
+            mutation,
         })
     }
 
@@ -142,6 +162,7 @@ impl<'a, R: Registers> V3<'a, R> {
             time: self.time,
             coherent: self.features.coherent,
             bound_ns: self.config.bound_ns,
+            mutation: self.mutation,
         }
     }
 
@@ -156,17 +177,16 @@ impl<'a, R: Registers> V3<'a, R> {
         Ok(Ticket(ticket))
     }
 
-    /// Commands, then a sync that has completed on return.
-    fn finish<const N: usize>(&self, power: &Powered, commands: [Command; N]) -> Result<(), Error> {
-        let ticket = self.start(power, &mut commands.into_iter())?;
-        self.wait(power, ticket)
-    }
-
     /// Forgets all configuration and translations, and waits for it.
-    fn invalidate_all(&self, power: &Powered) -> Result<(), Error> {
+    fn invalidate_all(&self, power: &Powered, left_out: [Step; 2]) -> Result<(), Error> {
+        let [configuration, translations] = left_out.map(|step| self.mutation.skips(step));
         let el2 = self.features.hyp.then_some(Command::TlbiEl2All);
-        let all = [Command::CfgiAll, Command::TlbiNsnhAll];
-        let ticket = self.start(power, &mut all.into_iter().chain(el2))?;
+        let all = (!configuration)
+            .then_some(Command::CfgiAll)
+            .into_iter()
+            .chain((!translations).then_some(Command::TlbiNsnhAll))
+            .chain(el2);
+        let ticket = self.start(power, &mut { all })?;
         self.wait(power, ticket)
     }
 
@@ -176,6 +196,10 @@ impl<'a, R: Registers> V3<'a, R> {
 
     fn deny_all(&self, power: &Powered) -> Result<(), Error> {
         deny_all(power, &self.regs, self.time, self.config.bound_ns)
+    }
+
+    fn abort_when_disabled(&self, power: &Powered) -> Result<(), Error> {
+        abort_when_disabled(power, &self.regs, self.time, self.config.bound_ns)
     }
 
     /// Still the part that was probed? Power may have failed to come up.
@@ -204,7 +228,7 @@ impl<'a, R: Registers> V3<'a, R> {
         r.write64(regs::STRTAB_BASE, base);
         r.write32(regs::STRTAB_BASE_CFG, shape);
         self.restart_commands(power, Error::Denied, 0)?;
-        self.invalidate_all(power)?;
+        self.invalidate_all(power, RESUME)?;
         self.events.restart(power, &self.env());
         self.set_cr0(power, cr0::CMDQEN | cr0::EVENTQEN)?;
         self.program_interrupts(power)
@@ -250,6 +274,7 @@ impl<'a, R: Registers> V3<'a, R> {
             vmid: context.vmid,
             tables: context.tables,
             by_range: self.features.range_invalidation,
+            mutation: self.mutation,
         })
     }
 
@@ -265,16 +290,24 @@ impl<'a, R: Registers> V3<'a, R> {
         })
     }
 
-    /// Forgets the cached entry, where there is power to have cached it.
+    /// Forgets the cached entry, where there is power to have cached it. The
+    /// level-1 descriptor goes too: it may have been absent.
     fn drop_entry(
         &self,
         power: Option<&Powered>,
         stream: StreamId,
-        entry: &Entry,
+        step: Step,
     ) -> Result<(), Error> {
         match power {
-            Some(power) => self.finish(power, [Command::CfgiSte(stream, !entry.fresh_l1)]),
-            None => Ok(()),
+            Some(power) if !self.mutation.skips(step) => {
+                let command = Command::CfgiSte(stream, false);
+                let ticket = self.start(power, &mut core::iter::once(command))?;
+                if self.mutation.skips(Step::WaitForEntry) {
+                    return Ok(());
+                }
+                self.wait(power, ticket)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -302,6 +335,12 @@ impl<'a, R: Registers> V3<'a, R> {
     }
 }
 
+/// The steps of an `invalidate_all` in resume.
+const RESUME: [Step; 2] = [
+    Step::ResumeForgetsConfiguration,
+    Step::ResumeForgetsTranslations,
+];
+
 /// MSI write attribute: Device-nGnRE (6.3.22).
 const DEVICE_NGNRE: u32 = 0b0001;
 
@@ -326,19 +365,29 @@ fn deny_all(
     time: &dyn Time,
     bound_ns: u64,
 ) -> Result<(), Error> {
-    let idle = |v: u32| v & gbpa::UPDATE == 0;
-    poll::until(time, bound_ns, Wait::GlobalBypass, || {
-        Ok(idle(regs.read32(regs::GBPA)))
-    })?;
+    abort_when_disabled(power, regs, time, bound_ns)?;
+    set_cr0(power, regs, time, bound_ns, 0)
+}
+
+fn abort_when_disabled(
+    _: &Powered,
+    regs: &impl Registers,
+    time: &dyn Time,
+    bound_ns: u64,
+) -> Result<(), Error> {
+    let settled = || {
+        poll::until(time, bound_ns, Wait::GlobalBypass, || {
+            Ok(regs.read32(regs::GBPA) & gbpa::UPDATE == 0)
+        })
+    };
+    settled()?;
     let value = regs.read32(regs::GBPA) | gbpa::ABORT | gbpa::UPDATE;
     regs.write32(regs::GBPA, value);
-    poll::until(time, bound_ns, Wait::GlobalBypass, || {
-        Ok(idle(regs.read32(regs::GBPA)))
-    })?;
+    settled()?;
     if regs.read32(regs::GBPA) & gbpa::ABORT == 0 {
         return Err(Error::Stuck(regs::GBPA));
     }
-    set_cr0(power, regs, time, bound_ns, 0)
+    Ok(())
 }
 
 impl<R: Registers> Hardware for V3<'_, R> {
@@ -371,16 +420,18 @@ impl<R: Registers> Hardware for V3<'_, R> {
     fn suspend(&self, power: &Powered) -> Result<(), Error> {
         // Terminate first: GBPA, then SMMUEN. The command queue stays on, so
         // that the invalidation and its sync can complete.
-        let r = &self.regs;
-        let value = r.read32(regs::GBPA) | gbpa::ABORT | gbpa::UPDATE;
-        r.write32(regs::GBPA, value);
-        poll::until(self.time, self.config.bound_ns, Wait::GlobalBypass, || {
-            Ok(r.read32(regs::GBPA) & gbpa::UPDATE == 0)
-        })?;
-        self.set_cr0(power, cr0::CMDQEN | cr0::EVENTQEN)?;
-        self.invalidate_all(power)?;
+        let skips = |step| self.mutation.skips(step);
+        if !skips(Step::SuspendTerminates) {
+            self.abort_when_disabled(power)?;
+            self.set_cr0(power, cr0::CMDQEN | cr0::EVENTQEN)?;
+        }
+        if !skips(Step::SuspendSyncs) {
+            self.invalidate_all(power, [Step::SuspendSyncs; 2])?;
+        }
         self.set_interrupts(power, 0)?;
-        self.set_cr0(power, 0)?;
+        if !skips(Step::SuspendDisables) {
+            self.set_cr0(power, 0)?;
+        }
         // Posted writes must arrive before the clock stops.
         self.check_identity()
     }
@@ -407,23 +458,26 @@ impl<R: Registers> Hardware for V3<'_, R> {
         let [first, ..] = target.0;
         // Removal: the first word, so that the entry terminates, then the
         // rest. Replacement goes through termination as well.
-        if self.streams.first(self.mem, &entry) != 0 {
+        let terminate = !self.mutation.skips(Step::TerminateFirst);
+        if terminate && self.streams.first(self.mem, &entry) != 0 {
             self.streams.write_first(self.mem, &entry, abort_first);
-            self.drop_entry(power, stream, &entry)?;
+            self.drop_entry(power, stream, Step::ForgetAfterChange)?;
         }
         self.streams.write_rest(self.mem, &entry, &target);
         if first != abort_first {
             // Installation: the SMMU may have fetched the terminating entry
             // in pieces; only after this will it see the new rest with the
             // new first word.
-            self.drop_entry(power, stream, &entry)?;
+            self.drop_entry(power, stream, Step::ForgetBeforeValid)?;
         }
         self.streams.write_first(self.mem, &entry, first);
-        self.drop_entry(power, stream, &entry)
+        self.drop_entry(power, stream, Step::ForgetAfterChange)
     }
 
     fn refresh_stream(&self, power: &Powered, stream: StreamId) -> Result<(), Error> {
-        self.finish(power, [Command::CfgiSte(stream, false)])
+        let command = Command::CfgiSte(stream, false);
+        let ticket = self.start(power, &mut core::iter::once(command))?;
+        self.wait(power, ticket)
     }
 
     fn invalidate(
@@ -433,6 +487,9 @@ impl<R: Registers> Hardware for V3<'_, R> {
         ranges: &[IpaRange],
     ) -> Result<Ticket, Error> {
         let speller = self.speller(context)?;
+        if self.mutation.skips(Step::SendInvalidation) {
+            return self.start(power, &mut core::iter::empty());
+        }
         if speller.count(ranges).is_none() {
             return self.invalidate_context(power, context);
         }
@@ -446,13 +503,16 @@ impl<R: Registers> Hardware for V3<'_, R> {
     }
 
     fn wait(&self, power: &Powered, ticket: Ticket) -> Result<(), Error> {
+        if self.mutation.skips(Step::WaitForSync) {
+            return Ok(());
+        }
         self.commands.wait(power, &self.env(), ticket.0)
     }
 
     fn recover(&self, power: &Powered) -> Result<(), Error> {
         let running = self.regs.read32(regs::CR0ACK) & (cr0::SMMUEN | cr0::EVENTQEN);
         self.restart_commands(power, Error::Timeout(Wait::Sync), running)?;
-        self.invalidate_all(power)
+        self.invalidate_all(power, RESUME)
     }
 
     fn drain_faults(&self, power: &Powered, sink: &mut dyn FnMut(FaultRecord)) -> u32 {

@@ -8,6 +8,7 @@
 
 use super::spec::{command, command::Command, regs};
 use crate::error::{Error, Wait};
+use crate::mutation::{Mutation, Step};
 use crate::outside::{DmaMemory, Registers, Time};
 use crate::poll;
 use crate::power::Powered;
@@ -21,6 +22,7 @@ pub(super) struct Env<'e, R> {
     pub time: &'e dyn Time,
     pub coherent: bool,
     pub bound_ns: u64,
+    pub mutation: Mutation,
 }
 
 /// Counts since boot; see the module's text.
@@ -125,7 +127,8 @@ impl CommandQueue {
         poll::until(env.time, env.bound_ns, Wait::Sync, || {
             let mut position = self.position.lock();
             self.refresh(power, env, &mut position)?;
-            if ticket > position.lost.0 && ticket <= position.lost.1 {
+            let lost = ticket > position.lost.0 && ticket <= position.lost.1;
+            if lost && !env.mutation.skips(Step::FailLost) {
                 return Err(position.reason);
             }
             Ok(position.consumed >= ticket)
@@ -209,7 +212,7 @@ impl CommandQueue {
         let [low, high] = command.encode();
         env.mem.store(address, low);
         env.mem.store(Pa(address.0.wrapping_add(8)), high);
-        if !env.coherent {
+        if !env.coherent && !env.mutation.skips(Step::CleanCommand) {
             env.mem.clean(address, command::BYTES as usize);
         }
     }

@@ -4,6 +4,7 @@
 use super::features::Features;
 use super::spec::{regs, ste, ste::Ste};
 use crate::error::Error;
+use crate::mutation::{Mutation, Step};
 use crate::outside::DmaMemory;
 use crate::sync::Lock;
 use crate::types::StreamId;
@@ -21,19 +22,23 @@ pub(super) struct StreamTable {
     /// StreamID bits that the table covers.
     bits: u8,
     two_level: bool,
-    coherent: bool,
+    clean: bool,
     /// Serialises changes; the SMMU reads without.
     changes: Lock<()>,
 }
 
-/// Where an entry is, and whether its level-1 descriptor is new.
+/// Where an entry is.
+#[derive(Clone, Copy)]
 pub(super) struct Entry {
     at: Pa,
-    pub fresh_l1: bool,
 }
 
 impl StreamTable {
-    pub fn new(mem: &dyn DmaMemory, features: &Features) -> Result<Self, Error> {
+    pub fn new(
+        mem: &dyn DmaMemory,
+        features: &Features,
+        mutation: Mutation,
+    ) -> Result<Self, Error> {
         // A second level for a handful of streams would only cost a fetch.
         let two_level = features.two_level && features.stream_bits > SPLIT;
         let (bits, entry) = if two_level {
@@ -56,7 +61,7 @@ impl StreamTable {
             base,
             bits,
             two_level,
-            coherent: features.coherent,
+            clean: !features.coherent && !mutation.skips(Step::CleanEntry),
             changes: Lock::new(()),
         })
     }
@@ -82,7 +87,7 @@ impl StreamTable {
             return Err(Error::StreamRange(stream));
         }
         if !self.two_level {
-            return Ok(self.slot(self.base, stream.0, false));
+            return Ok(self.slot(self.base, stream.0));
         }
         let _changing = self.changes.lock();
         let l1_index = u64::from(stream.0).wrapping_shr(SPLIT.into());
@@ -91,14 +96,14 @@ impl StreamTable {
         let mask = 1u32.wrapping_shl(SPLIT.into()).wrapping_sub(1);
         if present != 0 {
             let l2 = Pa(present & !0x3f);
-            return Ok(self.slot(l2, stream.0 & mask, false));
+            return Ok(self.slot(l2, stream.0 & mask));
         }
         let bytes = (ste::BYTES as usize).wrapping_shl(SPLIT.into());
         let l2 = mem.alloc(bytes, bytes).ok_or(Error::NoMemory(bytes))?;
         mem.barrier();
         mem.store(l1, ste::l1_descriptor(l2.0, SPLIT.saturating_add(1)));
         self.publish(mem, l1, 8);
-        Ok(self.slot(l2, stream.0 & mask, true))
+        Ok(self.slot(l2, stream.0 & mask))
     }
 
     /// The entry's first word.
@@ -123,17 +128,16 @@ impl StreamTable {
     }
 
     fn publish(&self, mem: &dyn DmaMemory, at: Pa, bytes: usize) {
-        if !self.coherent {
+        if self.clean {
             mem.clean(at, bytes);
         }
         mem.barrier();
     }
 
-    fn slot(&self, table: Pa, index: u32, fresh_l1: bool) -> Entry {
+    fn slot(&self, table: Pa, index: u32) -> Entry {
         let offset = u64::from(index).wrapping_mul(ste::BYTES);
         Entry {
             at: Pa(table.0.wrapping_add(offset)),
-            fresh_l1,
         }
     }
 }

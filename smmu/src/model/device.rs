@@ -1,0 +1,124 @@
+//! What every modelled SMMU can be asked, whatever its architecture.
+
+use super::tables::TableMemory;
+use std::sync::Arc;
+
+/// A unit with a clock of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// The SMMU (its TCU, where it has TBUs of their own).
+    Smmu,
+    /// A TBU.
+    Tbu(usize),
+}
+
+/// What becomes of state when power goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loss {
+    /// Everything is kept: the "power domain" was only a request.
+    Retain,
+    /// Registers and caches are reset.
+    #[default]
+    Reset,
+    /// Registers without a reset value hold garbage, and caches hold what
+    /// they held.
+    Scramble,
+}
+
+/// How the model behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nature {
+    /// Walks and queue accesses see the CPU's caches.
+    pub coherent: bool,
+    /// Invalidation by range.
+    pub ranges: bool,
+    /// Two-level stream tables.
+    pub two_level: bool,
+    /// Looks at the consumer register before a sync completes.
+    pub sync_delay: u32,
+    /// Commands consumed each time somebody looks.
+    pub rate: u32,
+    /// What power-off does.
+    pub loss: Loss,
+    /// TBUs, at least one.
+    pub tbus: usize,
+    /// Implementer and product register.
+    pub iidr: u32,
+    /// Seed of the model's choices.
+    pub seed: u64,
+}
+
+impl Default for Nature {
+    fn default() -> Self {
+        Self {
+            coherent: true,
+            ranges: true,
+            two_level: true,
+            sync_delay: 2,
+            rate: 4,
+            loss: Loss::Reset,
+            tbus: 1,
+            iidr: 0,
+            seed: 1,
+        }
+    }
+}
+
+/// Something that must never happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A register was touched without a clock (P4).
+    Unclocked(usize),
+    /// A clock was stopped under streams that do not terminate (P6, P10).
+    StoppedLive(Unit),
+    /// A clock was stopped while commands were not complete (P6).
+    StoppedBusy,
+    /// A stream passed untranslated that may not (P1).
+    Bypassed(u32),
+    /// A transaction reached a page that belongs to somebody else by now.
+    Reached(u64),
+    /// A structure or queue register was written while in use.
+    WrittenInUse(usize),
+    /// A structure in memory made no sense.
+    Structure(u64),
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dma {
+    /// It reached this address.
+    Reached(u64),
+    /// It was terminated.
+    Terminated,
+}
+
+/// A modelled SMMU. The driver meets it as
+/// [`Registers`](crate::Registers); a test as this.
+pub trait Device: Send + Sync {
+    /// Lets a master issue a transaction, and says where it went. The page it
+    /// reached must not be forbidden.
+    fn dma(&self, stream: u32, address: u64, write: bool) -> Dma;
+    /// Lets a master issue a transaction that lands when the model likes, at
+    /// the latest when a sync completes.
+    fn launch(&self, stream: u32, address: u64);
+    /// Lands all that is under way.
+    fn land(&self);
+    /// The page at `pa` belongs to somebody else from now on.
+    fn forbid(&self, pa: u64);
+    /// It may be reached again.
+    fn permit(&self, pa: u64);
+    /// Tables that walks may read.
+    fn add_tables(&self, tables: Arc<dyn TableMemory>);
+    /// Puts a stream behind a TBU (0 unless said otherwise).
+    fn place(&self, stream: u32, tbu: usize);
+    /// Starts or stops a clock.
+    fn clock(&self, unit: Unit, on: bool);
+    /// Raises or drops the power domain.
+    fn power(&self, on: bool);
+    /// From now on syncs complete (after the nature's delay), or never.
+    fn set_syncs(&self, complete: bool);
+    /// Everything that must not happen and did.
+    fn violations(&self) -> Vec<Violation>;
+    /// Register accesses so far.
+    fn accesses(&self) -> u64;
+}

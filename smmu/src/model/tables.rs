@@ -1,0 +1,157 @@
+//! Translation tables as a hardware walker sees them: the same memory that
+//! `pgtable` writes, or, for a walker that is not coherent, what was cleaned.
+
+use pgtable::{Arena, Config, Memory, Native, Pa, Publish, Table, Walks};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// Remembers what was cleaned, by the address of the entry.
+#[derive(Clone, Debug, Default)]
+pub struct Cleaner {
+    seen: Arc<Mutex<BTreeMap<usize, u64>>>,
+}
+
+impl Publish for Cleaner {
+    fn order(&self) {
+        Native.order();
+    }
+    fn complete(&self) {
+        Native.complete();
+    }
+    fn clean(&self, entries: &[pgtable::Entry]) {
+        let mut seen = self.seen.lock().unwrap();
+        for entry in entries {
+            let value = entry.load(std::sync::atomic::Ordering::Acquire);
+            seen.insert(core::ptr::from_ref(entry).addr(), value);
+        }
+    }
+}
+
+/// Tables of the real engine in memory that the model can walk.
+pub type ModelTable = Table<Arena<Cleaner>>;
+
+/// An empty table in an arena at `base`.
+pub fn new_table(config: Config, base: Pa, bytes: usize) -> Arc<ModelTable> {
+    let arena = Arena::with_walkers(base, bytes, Cleaner::default());
+    Arc::new(Table::new(config, arena).expect("the arena holds a root"))
+}
+
+/// Where a walker reads descriptors.
+pub trait TableMemory: Send + Sync {
+    /// The descriptor at `pa`, if it lies here.
+    fn descriptor(&self, pa: u64) -> Option<u64>;
+}
+
+impl TableMemory for ModelTable {
+    fn descriptor(&self, pa: u64) -> Option<u64> {
+        let word = self.memory().word(Pa(pa))?;
+        if self.config().walks() == Walks::Coherent {
+            return Some(word);
+        }
+        let page = self.memory().entries(Pa(pa & !0xfff)).addr().get();
+        let seen = self.memory().walkers().seen.lock().unwrap();
+        // Never cleaned: whatever was in memory before.
+        let garbage = pgtable_poison();
+        Some(
+            *seen
+                .get(&(page + (pa & 0xfff) as usize))
+                .unwrap_or(&garbage),
+        )
+    }
+}
+
+/// A descriptor that leads where nobody may go.
+fn pgtable_poison() -> u64 {
+    0xdead_dead_d7ff
+}
+
+/// What a walk found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// A leaf: output address of the input's page or block, log2 of its
+    /// size, readable, writable.
+    Leaf {
+        /// Output address of the first byte.
+        pa: u64,
+        /// log2 of the bytes that it maps.
+        shift: u32,
+        /// S2AP read.
+        read: bool,
+        /// S2AP write.
+        write: bool,
+    },
+    /// No valid descriptor.
+    Fault,
+    /// A descriptor lay outside all tables.
+    Bus,
+}
+
+/// The shape a walk needs, from an STE or a context bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walker {
+    /// Root table.
+    pub root: u64,
+    /// Input bits.
+    pub ipa_bits: u32,
+    /// log2 of the granule.
+    pub granule: u32,
+    /// Level of the root.
+    pub start: u32,
+}
+
+impl Walker {
+    /// Walks for `ipa`. `cached` is a table that an earlier walk found for
+    /// the last level, to start from; the table that this walk found for it
+    /// comes back.
+    pub fn walk(
+        &self,
+        sources: &[Arc<dyn TableMemory>],
+        ipa: u64,
+        cached: Option<u64>,
+    ) -> (Walk, Option<u64>) {
+        if self.ipa_bits < 64 && ipa >> self.ipa_bits != 0 {
+            return (Walk::Fault, None);
+        }
+        let (mut table, mut level) = match cached {
+            Some(table) => (table, 3),
+            None => (self.root, self.start),
+        };
+        loop {
+            let shift = self.shift(level);
+            let bits = if level == self.start && cached.is_none() {
+                self.ipa_bits - shift
+            } else {
+                self.granule - 3
+            };
+            let index = (ipa >> shift) & ((1 << bits) - 1);
+            let Some(word) = sources.iter().find_map(|s| s.descriptor(table + index * 8)) else {
+                return (Walk::Bus, None);
+            };
+            let last = (level == 3).then_some(table);
+            let output = word & 0x0000_ffff_ffff_f000;
+            match (word & 0b11, level) {
+                (0b11, 3) => return (self.leaf(word, output, shift), last),
+                (0b11, _) => {
+                    table = output & !((1 << self.granule) - 1);
+                    level += 1;
+                }
+                (0b01, 1 | 2) => return (self.leaf(word, output, shift), None),
+                _ => return (Walk::Fault, last),
+            }
+        }
+    }
+
+    fn leaf(&self, word: u64, output: u64, shift: u32) -> Walk {
+        Walk::Leaf {
+            pa: output & !((1 << shift) - 1),
+            shift,
+            read: word & 1 << 6 != 0,
+            write: word & 1 << 7 != 0,
+        }
+    }
+
+    /// log2 of what an entry of `level` covers.
+    pub fn shift(&self, level: u32) -> u32 {
+        self.granule + (3 - level) * (self.granule - 3)
+    }
+}

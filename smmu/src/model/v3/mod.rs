@@ -1,0 +1,346 @@
+//! SMMUv3, hostile.
+
+mod commands;
+mod registers;
+mod translate;
+
+use super::Dice;
+use super::device::{Device, Dma, Loss, Nature, Unit, Violation};
+use super::ram::Ram;
+use super::tables::TableMemory;
+use super::tlb::Tlb;
+use crate::v3::spec::regs::{cr0, gbpa, gerror};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+/// Registers that hold state.
+#[derive(Clone, Debug, Default)]
+struct State {
+    cr0: u32,
+    cr0ack: u32,
+    cr1: u32,
+    cr2: u32,
+    gbpa: u32,
+    irq_ctrl: u32,
+    gerror: u32,
+    gerrorn: u32,
+    strtab_base: u64,
+    strtab_cfg: u32,
+    cmdq_base: u64,
+    cmdq_prod: u32,
+    cmdq_cons: u32,
+    evtq_base: u64,
+    evtq_prod: u32,
+    evtq_cons: u32,
+}
+
+/// What one unit has cached.
+#[derive(Clone, Debug, Default)]
+struct Cache {
+    tlb: Tlb,
+    /// First words of entries, and the others: fetched at different times.
+    first: BTreeMap<u32, u64>,
+    rest: BTreeMap<u32, [u64; 7]>,
+    l1: BTreeMap<u32, u64>,
+}
+
+impl Cache {
+    fn forget_configuration(&mut self, stream: Option<u32>, leaf: bool) {
+        match stream {
+            Some(stream) => {
+                self.first.remove(&stream);
+                self.rest.remove(&stream);
+                if !leaf {
+                    self.l1.remove(&(stream >> 8));
+                }
+            }
+            None => {
+                self.first.clear();
+                self.rest.clear();
+                self.l1.clear();
+            }
+        }
+    }
+}
+
+struct Inner {
+    nature: Nature,
+    dice: Dice,
+    ram: Arc<Ram>,
+    tables: Vec<Arc<dyn TableMemory>>,
+    state: State,
+    powered: bool,
+    clocked: bool,
+    dead: bool,
+    tbu_clocked: Vec<bool>,
+    tcu: Cache,
+    tbus: Vec<Cache>,
+    place: BTreeMap<u32, usize>,
+    /// Consumed, but not in force before a sync.
+    pending: Vec<[u64; 2]>,
+    sync_wait: Option<u32>,
+    syncs: bool,
+    /// The next command fails with this reason.
+    fail_command: Option<u8>,
+    service_failure: bool,
+    flying: Vec<(usize, u64)>,
+    forbidden: BTreeSet<u64>,
+    bypass_allowed: BTreeSet<u32>,
+    violations: Vec<Violation>,
+    accesses: u64,
+    event_irqs: u64,
+    error_irqs: u64,
+}
+
+/// The model. Clone it to give the driver its register window.
+#[derive(Clone)]
+pub struct ModelV3 {
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl ModelV3 {
+    /// Unpowered and unclocked, as after cold reset.
+    pub fn new(nature: Nature, ram: Arc<Ram>) -> Self {
+        let inner = Inner {
+            nature,
+            dice: Dice::new(nature.seed),
+            ram,
+            tables: Vec::new(),
+            state: State::default(),
+            powered: false,
+            clocked: false,
+            dead: false,
+            tbu_clocked: vec![true; nature.tbus],
+            tcu: Cache::default(),
+            tbus: vec![Cache::default(); nature.tbus],
+            place: BTreeMap::new(),
+            pending: Vec::new(),
+            sync_wait: None,
+            syncs: true,
+            fail_command: None,
+            service_failure: false,
+            flying: Vec::new(),
+            forbidden: BTreeSet::new(),
+            bypass_allowed: BTreeSet::new(),
+            violations: Vec::new(),
+            accesses: 0,
+            event_irqs: 0,
+            error_irqs: 0,
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+        }
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
+        f(&mut self.inner.lock().unwrap())
+    }
+
+    /// The next command stops the queue with this reason (CERROR_*).
+    pub fn fail_next_command(&self, reason: u8) {
+        self.with(|m| m.fail_command = Some(reason));
+    }
+
+    /// The SMMU enters service failure mode until it is disabled.
+    pub fn fail_service(&self) {
+        self.with(|m| {
+            m.service_failure = true;
+            m.state.gerror ^= gerror::SFM;
+            m.error_irqs += 1;
+        });
+    }
+
+    /// Reads return zero: power did not really come up.
+    pub fn set_dead(&self, dead: bool) {
+        self.with(|m| m.dead = dead);
+    }
+
+    /// The operator lets this stream bypass.
+    pub fn allow_bypass(&self, stream: u32) {
+        self.with(|m| m.bypass_allowed.insert(stream));
+    }
+
+    /// Interrupts raised so far: events, global errors.
+    pub fn interrupts(&self) -> (u64, u64) {
+        self.with(|m| (m.event_irqs, m.error_irqs))
+    }
+
+    /// The event queue's overflow flag is raised and not acknowledged.
+    pub fn overflowed(&self) -> bool {
+        self.with(|m| (m.state.evtq_prod ^ m.state.evtq_cons) >> 31 != 0)
+    }
+}
+
+impl Inner {
+    fn reachable(&self) -> bool {
+        self.powered && self.clocked
+    }
+
+    fn enabled(&self) -> bool {
+        self.state.cr0 & cr0::SMMUEN != 0
+    }
+
+    fn violate(&mut self, violation: Violation) {
+        if !self.violations.contains(&violation) {
+            self.violations.push(violation);
+        }
+    }
+
+    fn land(&mut self) {
+        for (_, pa) in std::mem::take(&mut self.flying) {
+            self.reach(pa);
+        }
+    }
+
+    fn reach(&mut self, pa: u64) {
+        if self.forbidden.contains(&(pa & !0xfff)) {
+            self.violate(Violation::Reached(pa));
+        }
+    }
+
+    fn stop_smmu(&mut self) {
+        let aborts = self.state.gbpa & gbpa::ABORT != 0;
+        if self.enabled() || !aborts {
+            self.violate(Violation::StoppedLive(Unit::Smmu));
+        }
+        let queue_on = self.state.cr0 & cr0::CMDQEN != 0;
+        let waiting = queue_on && self.state.cmdq_prod != self.state.cmdq_cons & 0xf_ffff;
+        if waiting || !self.pending.is_empty() || !self.flying.is_empty() {
+            self.violate(Violation::StoppedBusy);
+        }
+    }
+
+    fn stop_tbu(&mut self, tbu: usize) {
+        let behind: Vec<u32> = self
+            .place
+            .iter()
+            .filter(|(_, t)| **t == tbu)
+            .map(|(s, _)| *s)
+            .collect();
+        if self.flying.iter().any(|(t, _)| *t == tbu) {
+            self.violate(Violation::StoppedBusy);
+        }
+        if !self.reachable() || !self.enabled() {
+            return;
+        }
+        for stream in behind {
+            let cached = self.tbus[tbu].first.get(&stream).copied();
+            let entry = self.fetch_first(stream);
+            let live = |word: Option<u64>| word.is_some_and(|w| w & 1 != 0 && w >> 1 & 7 != 0);
+            if live(cached) || live(entry) {
+                self.violate(Violation::StoppedLive(Unit::Tbu(tbu)));
+            }
+        }
+    }
+
+    /// Power has gone.
+    fn lose(&mut self) {
+        self.pending.clear();
+        self.sync_wait = None;
+        match self.nature.loss {
+            Loss::Retain => {}
+            Loss::Reset => {
+                self.state = State::default();
+                self.tcu = Cache::default();
+                self.tbus.fill(Cache::default());
+            }
+            Loss::Scramble => {
+                let mut noise = || self.dice.roll();
+                self.state = State {
+                    cr1: noise() as u32,
+                    strtab_base: noise(),
+                    strtab_cfg: noise() as u32,
+                    cmdq_base: noise(),
+                    cmdq_prod: noise() as u32 & 0xf_ffff,
+                    cmdq_cons: noise() as u32 & 0xf_ffff,
+                    evtq_base: noise(),
+                    evtq_prod: noise() as u32 & 0xf_ffff,
+                    evtq_cons: noise() as u32 & 0xf_ffff,
+                    ..State::default()
+                };
+            }
+        }
+    }
+}
+
+impl Device for ModelV3 {
+    fn dma(&self, stream: u32, address: u64, write: bool) -> Dma {
+        self.with(|m| {
+            let end = m.transact(stream, address, write);
+            if let Dma::Reached(pa) = end {
+                m.reach(pa);
+            }
+            end
+        })
+    }
+
+    fn launch(&self, stream: u32, address: u64) {
+        self.with(|m| {
+            if let Dma::Reached(pa) = m.transact(stream, address, true) {
+                let tbu = m.tbu_of(stream);
+                m.flying.push((tbu, pa));
+            }
+        });
+    }
+
+    fn land(&self) {
+        self.with(Inner::land);
+    }
+
+    fn forbid(&self, pa: u64) {
+        self.with(|m| m.forbidden.insert(pa & !0xfff));
+    }
+
+    fn permit(&self, pa: u64) {
+        self.with(|m| m.forbidden.remove(&(pa & !0xfff)));
+    }
+
+    fn add_tables(&self, tables: Arc<dyn TableMemory>) {
+        self.with(|m| m.tables.push(tables));
+    }
+
+    fn place(&self, stream: u32, tbu: usize) {
+        self.with(|m| m.place.insert(stream, tbu));
+    }
+
+    fn clock(&self, unit: Unit, on: bool) {
+        self.with(|m| match unit {
+            Unit::Smmu => {
+                if !on {
+                    m.stop_smmu();
+                }
+                m.clocked = on;
+            }
+            Unit::Tbu(tbu) => {
+                if !on {
+                    m.stop_tbu(tbu);
+                }
+                m.tbu_clocked[tbu] = on;
+            }
+        });
+    }
+
+    fn power(&self, on: bool) {
+        self.with(|m| {
+            if m.powered && !on {
+                if m.clocked {
+                    m.stop_smmu();
+                }
+                m.lose();
+            }
+            m.powered = on;
+        });
+    }
+
+    fn set_syncs(&self, complete: bool) {
+        self.with(|m| m.syncs = complete);
+    }
+
+    fn violations(&self) -> Vec<Violation> {
+        self.with(|m| m.violations.clone())
+    }
+
+    fn accesses(&self) -> u64 {
+        self.with(|m| m.accesses)
+    }
+}
