@@ -108,11 +108,6 @@ pub const DBGPRCR_EL1: SysReg = SysReg::new(2, 0, 1, 4, 4);
 pub const MDRAR_EL1: SysReg = SysReg::new(2, 0, 1, 0, 0);
 /// DBGAUTHSTATUS_EL1: debug authentication status.
 pub const DBGAUTHSTATUS_EL1: SysReg = SysReg::new(2, 0, 7, 14, 6);
-/// REVIDR_EL1: revision id.
-pub const REVIDR_EL1: SysReg = SysReg::new(3, 0, 0, 0, 6);
-/// AIDR_EL1: auxiliary id.
-pub const AIDR_EL1: SysReg = SysReg::new(3, 1, 0, 0, 7);
-
 /// Which software-interrupt register a guest wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SgiGroup {
