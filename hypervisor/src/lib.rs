@@ -3,6 +3,7 @@
 
 extern crate alloc;
 pub mod vgic;
+pub mod viommu;
 pub mod vuart;
 pub mod dma;
 pub mod guest;

@@ -1,6 +1,7 @@
 //! Endpoints: which domain each is in, and what happens when the VM starts and stops.
 
 use super::Error;
+use super::domain::Domain;
 use super::outside::{HardwareError, Outside, Target};
 use super::vm::{DomainKind, VmDma};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -53,11 +54,49 @@ impl<O: Outside> VmDma<O> {
     }
 
     /// What an endpoint in no domain does.
-    const fn fallback(&self) -> Target {
-        if self.policy.strict {
-            Target::Blocked
-        } else {
+    fn fallback(&self) -> Target {
+        if self.bypass() {
             Target::Vm
+        } else {
+            Target::Blocked
+        }
+    }
+
+    /// Whether an endpoint in no domain uses the VM's own tables, rather than being blocked.
+    pub fn bypass(&self) -> bool {
+        self.bypass.load(Ordering::Relaxed)
+    }
+
+    /// The guest wants endpoints in no domain to use its own tables, or to be blocked. Without effect
+    /// where the operator wants every access confined.
+    pub fn set_bypass(&self, bypass: bool) {
+        let _control = self.control.lock();
+        let bypass = bypass && !self.policy.strict;
+        if self.bypass.swap(bypass, Ordering::Relaxed) == bypass {
+            return;
+        }
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
+            if endpoint.domain().is_none() {
+                // An SMMU that cannot be told now terminates the endpoint's accesses.
+                let _ = self.outside.attach(index, self.fallback());
+            }
+        }
+    }
+
+    /// Takes every endpoint out of an implicit domain, which frees those (the virtio-iommu is reset),
+    /// and goes back to the operator's choice for endpoints in no domain.
+    pub fn detach_implicit(&self) {
+        self.set_bypass(true);
+        for endpoint in &self.endpoints {
+            let Some(id) = endpoint.domain() else {
+                continue;
+            };
+            let implicit = self
+                .hold(id)
+                .is_ok_and(|held| held.as_ref().is_some_and(Domain::implicit));
+            if implicit {
+                let _ = self.detach(id, endpoint.id);
+            }
         }
     }
 
@@ -163,6 +202,7 @@ impl<O: Outside> VmDma<O> {
     pub fn start(&self) -> Result<(), HardwareError> {
         let _control = self.control.lock();
         self.events.clear();
+        self.bypass.store(!self.policy.strict, Ordering::Relaxed);
         self.each(self.fallback())
     }
 

@@ -4,8 +4,10 @@ use super::outside::*;
 use super::{DomainKey, Policy, VmDma};
 use pgtable::{Arena, Config, Granule, Ipa, Pa, Stale};
 use stagegate_abi::{PowerState, SmmuPower, StatsPage};
+use std::cell::{Cell, RefCell};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::vec;
 use std::vec::Vec;
 
 pub const PAGE: u64 = 0x1000;
@@ -190,4 +192,61 @@ pub fn translate(vm: &VmDma<Machine>, id: u32, iova: u64) -> Option<(u64, pgtabl
 pub fn frames(vm: &VmDma<Machine>, id: u32) -> usize {
     let held = vm.hold(id).unwrap();
     held.as_ref().unwrap().table().unwrap().memory().in_use()
+}
+
+/// Pages of [`Ram`].
+pub const RAM_PAGES: usize = 16;
+
+/// Guest RAM of a few pages at [`RAM`]. Each read may be followed by a change, as if by another vCPU.
+pub struct Ram {
+    bytes: RefCell<Vec<u8>>,
+    pub reads: Cell<usize>,
+    pub scribble: Cell<bool>,
+}
+
+impl Ram {
+    pub fn new() -> Self {
+        Self {
+            bytes: RefCell::new(vec![0; RAM_PAGES * PAGE as usize]),
+            reads: Cell::new(0),
+            scribble: Cell::new(false),
+        }
+    }
+
+    fn range(&self, ipa: u64, len: usize) -> Result<core::ops::Range<usize>, NotRam> {
+        let start = ipa.checked_sub(RAM).ok_or(NotRam(ipa))? as usize;
+        let end = start.checked_add(len).ok_or(NotRam(ipa))?;
+        if end > self.bytes.borrow().len() {
+            return Err(NotRam(ipa));
+        }
+        Ok(start..end)
+    }
+
+    pub fn put(&self, ipa: u64, bytes: &[u8]) {
+        let range = self.range(ipa, bytes.len()).unwrap();
+        self.bytes.borrow_mut()[range].copy_from_slice(bytes);
+    }
+
+    pub fn get(&self, ipa: u64, len: usize) -> Vec<u8> {
+        self.bytes.borrow()[self.range(ipa, len).unwrap()].to_vec()
+    }
+}
+
+impl GuestMemory for Ram {
+    fn read(&self, ipa: u64, buffer: &mut [u8]) -> Result<(), NotRam> {
+        let range = self.range(ipa, buffer.len())?;
+        let mut bytes = self.bytes.borrow_mut();
+        buffer.copy_from_slice(&bytes[range.clone()]);
+        self.reads.set(self.reads.get() + 1);
+        if self.scribble.get() {
+            bytes[range].fill(0xff);
+        }
+        Ok(())
+    }
+
+    fn write(&self, ipa: u64, bytes: &[u8]) -> Result<(), NotRam> {
+        let range = self.range(ipa, bytes.len())?;
+        self.bytes.borrow_mut()[range].copy_from_slice(bytes);
+        Ok(())
+    }
 }

@@ -6,7 +6,7 @@ use super::map::ListProgress;
 use super::outside::{EndpointInfo, Fixed, Outside, PowerReport, Target};
 use super::{Error, attach::Endpoint};
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use pgtable::Config;
 use spin::rwlock::{RwLock, RwLockReadGuard};
 use stagegate_abi::{ListEntry, PowerState, Prot, StatsPage};
@@ -59,6 +59,8 @@ pub struct VmDma<O: Outside> {
     pub(super) config: Config,
     pub(super) fixed: Vec<Fixed>,
     pub(super) policy: Policy,
+    /// Whether endpoints in no domain use the VM's own tables. Changes under `control` only.
+    pub(super) bypass: AtomicBool,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) slots: Vec<Slot<O>>,
     pub(super) control: spin::Mutex<()>,
@@ -86,6 +88,7 @@ impl<O: Outside> VmDma<O> {
             config: config.with_contiguous(false),
             fixed: fixed.into(),
             policy,
+            bypass: AtomicBool::new(!policy.strict),
             endpoints: endpoints.iter().copied().map(Endpoint::new).collect(),
             slots: (0..policy.domains.min(MAX_DOMAINS))
                 .map(|_| RwLock::new(None))
@@ -108,6 +111,11 @@ impl<O: Outside> VmDma<O> {
     /// What the operator allows.
     pub const fn policy(&self) -> Policy {
         self.policy
+    }
+
+    /// Most domains the VM may have; ids are below.
+    pub fn domains(&self) -> u32 {
+        self.policy.domains.min(MAX_DOMAINS)
     }
 
     /// The mappings that every paging domain has.

@@ -3,62 +3,7 @@ use crate::dma::VmDma;
 use crate::dma::testing::*;
 use proptest::prelude::*;
 use stagegate_abi::*;
-use std::cell::{Cell, RefCell};
 use std::vec::Vec;
-
-/// Guest RAM of four pages at [`RAM`]. Each read may be followed by a change, as if by another vCPU.
-pub struct Ram {
-    bytes: RefCell<Vec<u8>>,
-    pub reads: Cell<usize>,
-    pub scribble: Cell<bool>,
-}
-
-impl Ram {
-    pub fn new() -> Self {
-        Self {
-            bytes: RefCell::new(vec![0; 4 * PAGE as usize]),
-            reads: Cell::new(0),
-            scribble: Cell::new(false),
-        }
-    }
-
-    fn range(&self, ipa: u64, len: usize) -> Result<core::ops::Range<usize>, NotRam> {
-        let start = ipa.checked_sub(RAM).ok_or(NotRam(ipa))? as usize;
-        let end = start.checked_add(len).ok_or(NotRam(ipa))?;
-        if end > self.bytes.borrow().len() {
-            return Err(NotRam(ipa));
-        }
-        Ok(start..end)
-    }
-
-    pub fn put(&self, ipa: u64, bytes: &[u8]) {
-        let range = self.range(ipa, bytes.len()).unwrap();
-        self.bytes.borrow_mut()[range].copy_from_slice(bytes);
-    }
-
-    fn get(&self, ipa: u64, len: usize) -> Vec<u8> {
-        self.bytes.borrow()[self.range(ipa, len).unwrap()].to_vec()
-    }
-}
-
-impl GuestMemory for Ram {
-    fn read(&self, ipa: u64, buffer: &mut [u8]) -> Result<(), NotRam> {
-        let range = self.range(ipa, buffer.len())?;
-        let mut bytes = self.bytes.borrow_mut();
-        buffer.copy_from_slice(&bytes[range.clone()]);
-        self.reads.set(self.reads.get() + 1);
-        if self.scribble.get() {
-            bytes[range].fill(0xff);
-        }
-        Ok(())
-    }
-
-    fn write(&self, ipa: u64, bytes: &[u8]) -> Result<(), NotRam> {
-        let range = self.range(ipa, bytes.len())?;
-        self.bytes.borrow_mut()[range].copy_from_slice(bytes);
-        Ok(())
-    }
-}
 
 struct Guest {
     dma: VmDma<Machine>,
@@ -267,7 +212,7 @@ fn bad_lists_get_codes() {
     for (at, count) in [(list + 8, 1), (list, 0), (list, 257), (list, u32::MAX)] {
         assert_eq!(call(at, count), [code(Status::InvalidParameter), 0, 0, 0]);
     }
-    for at in [0, RAM + 4 * PAGE, u64::MAX - 0xfff] {
+    for at in [0, RAM + RAM_PAGES as u64 * PAGE, u64::MAX - 0xfff] {
         assert_eq!(call(at, 1), [code(Status::Denied), 0, 0, 0]);
     }
     assert_eq!(call(list, 3), [code(Status::Denied), 1, PAGE, 0]);
