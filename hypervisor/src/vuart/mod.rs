@@ -23,3 +23,6 @@ mod ring;
 pub use mux::{Focus, HYPERVISOR, Mux, Typed};
 pub use pl011::{Outcome, Pl011};
 pub use ring::Ring;
+
+#[cfg(test)]
+mod tests;
