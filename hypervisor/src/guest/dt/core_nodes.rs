@@ -15,11 +15,13 @@ const FIRST_SPI: u32 = 32;
 const FIRST_PPI: u32 = 16;
 
 /// A node name with unit address.
+#[inline(never)]
 pub(super) fn unit(name: &str, address: u64) -> String {
     format!("{name}@{address:x}")
 }
 
 /// `reg` of 2 + 2 cells.
+#[inline(never)]
 pub(super) fn reg(node: &mut Fdt, ranges: &[Range]) {
     let words: Vec<u64> = ranges
         .iter()

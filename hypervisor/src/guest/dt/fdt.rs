@@ -26,59 +26,59 @@ pub(super) struct Fdt {
 impl Fdt {
     /// Writes a node: `body` its properties, then its children.
     pub(super) fn node(&mut self, name: &str, body: impl FnOnce(&mut Self)) {
-        self.word(BEGIN_NODE);
-        self.text(name);
-        self.pad();
+        self.begin(name);
         body(self);
         self.word(END_NODE);
     }
 
     /// Writes a property with raw bytes.
+    #[inline(never)]
     pub(super) fn bytes(&mut self, name: &str, value: &[u8]) {
-        let Ok(len) = u32::try_from(value.len()) else {
-            self.error = Some(DtError::TooLarge);
-            return;
-        };
-        let name = self.intern(name);
-        self.word(PROP);
-        self.word(len);
-        self.word(name);
+        self.property(name, value.len());
         self.structure.extend_from_slice(value);
         self.pad();
     }
 
     /// Writes a property without value.
+    #[inline(never)]
     pub(super) fn flag(&mut self, name: &str) {
-        self.bytes(name, &[]);
+        self.property(name, 0);
     }
 
     /// Writes a property of one or more strings.
+    #[inline(never)]
     pub(super) fn strings(&mut self, name: &str, values: &[&str]) {
-        let mut bytes = Vec::new();
+        let len = values.iter().fold(0_usize, |len, value| {
+            len.saturating_add(value.len()).saturating_add(1)
+        });
+        self.property(name, len);
         for value in values {
-            self.check(value);
-            bytes.extend_from_slice(value.as_bytes());
-            bytes.push(0);
+            self.text(value);
         }
-        self.bytes(name, &bytes);
+        self.pad();
     }
 
     /// Writes a property of cells.
+    #[inline(never)]
     pub(super) fn cells(&mut self, name: &str, cells: &[u32]) {
-        let bytes: Vec<u8> = cells.iter().flat_map(|cell| cell.to_be_bytes()).collect();
-        self.bytes(name, &bytes);
+        self.property(name, size_of_val(cells));
+        for cell in cells {
+            self.word(*cell);
+        }
     }
 
     /// Writes a property of 64-bit values, two cells each.
+    #[inline(never)]
     pub(super) fn wide(&mut self, name: &str, values: &[u64]) {
-        let bytes: Vec<u8> = values
-            .iter()
-            .flat_map(|value| value.to_be_bytes())
-            .collect();
-        self.bytes(name, &bytes);
+        self.property(name, size_of_val(values));
+        for value in values {
+            self.word((value >> 32) as u32);
+            self.word(*value as u32);
+        }
     }
 
     /// The blob.
+    #[inline(never)]
     pub(super) fn finish(mut self) -> Result<Vec<u8>, DtError> {
         self.word(END);
         if let Some(error) = self.error {
@@ -96,16 +96,42 @@ impl Fdt {
         Ok(blob)
     }
 
+    // None of what follows is inlined: a tree is written once per boot, and
+    // two hundred copies of a vector's growth would be most of its code.
+
+    #[inline(never)]
+    fn begin(&mut self, name: &str) {
+        self.word(BEGIN_NODE);
+        self.text(name);
+        self.pad();
+    }
+
+    /// The head of a property of `len` bytes.
+    #[inline(never)]
+    fn property(&mut self, name: &str, len: usize) {
+        let Ok(len) = u32::try_from(len) else {
+            self.error = Some(DtError::TooLarge);
+            return;
+        };
+        let name = self.intern(name);
+        self.word(PROP);
+        self.word(len);
+        self.word(name);
+    }
+
+    #[inline(never)]
     fn word(&mut self, word: u32) {
         self.structure.extend_from_slice(&word.to_be_bytes());
     }
 
+    #[inline(never)]
     fn text(&mut self, text: &str) {
         self.check(text);
         self.structure.extend_from_slice(text.as_bytes());
         self.structure.push(0);
     }
 
+    #[inline(never)]
     fn pad(&mut self) {
         let len = self.structure.len().next_multiple_of(4);
         self.structure.resize(len, 0);
