@@ -196,7 +196,7 @@ mod tests {
             let mut bad = bytes.clone();
             bad[at] = !bad[at];
             if let Ok(pack) = Pack::open(&bad) {
-                pack.files().for_each(|f| drop(f.is_intact()));
+                assert!(pack.files().filter(|f| f.is_intact()).count() <= 2);
             }
         }
     }

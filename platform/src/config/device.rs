@@ -95,6 +95,14 @@ impl PowerSource {
     }
 }
 
+impl DeviceConfig {
+    /// Its DMA goes past every SMMU, with the operator's consent.
+    #[must_use]
+    pub fn is_untranslated(&self) -> bool {
+        self.streams.is_empty()
+    }
+}
+
 const KNOWN: &[&str] = &[
     "reg",
     "device",
@@ -332,10 +340,10 @@ fn streams(
             }
         },
     };
-    if found.is_empty() && !optional {
+    if found.is_empty() {
         let what = format!("no SMMU stands before it: no {property} names one");
         let remedy = "add one to the board, or accept the risk with stagegate,bypass";
-        r.error("no-smmu", (id, "device"), what, remedy);
+        untranslated(r, id, ("no-smmu", what, remedy), optional);
     }
     found
         .into_iter()
@@ -346,19 +354,37 @@ fn streams(
 /// Whether the stream's SMMU can serve it.
 fn usable(r: &mut Reader<'_, '_>, id: NodeId, stream: &StreamId, optional: bool) -> bool {
     let path = r.tree.path(stream.smmu);
-    let (code, what) = match r.board.smmu_at(stream.smmu) {
+    let why = match r.board.smmu_at(stream.smmu) {
         Some(index) if r.board.smmus.get(index).is_some_and(|s| s.enabled) => return true,
-        Some(_) => ("smmu-disabled", format!("its SMMU {path} is disabled")),
+        Some(_) => (
+            "smmu-disabled",
+            format!("its SMMU {path} is disabled"),
+            "enable it in an overlay, or accept the risk with stagegate,bypass",
+        ),
         None => (
             "other-iommu",
             format!("its IOMMU {path} is not an Arm SMMU"),
+            "choose another device, or accept the risk with stagegate,bypass",
         ),
     };
-    if !optional {
-        let remedy = "enable it, or accept the risk with stagegate,bypass or stagegate,optional";
+    untranslated(r, id, why, optional);
+    false
+}
+
+/// A device without a working SMMU: refused, or noted if it is optional.
+fn untranslated(
+    r: &mut Reader<'_, '_>,
+    id: NodeId,
+    (code, what, remedy): (&'static str, String, &str),
+    optional: bool,
+) {
+    if optional {
+        let what = format!("{what}; the VM can reach all memory through it");
+        let remedy = "remove stagegate,optional to refuse it instead";
+        r.warning("bypassed", (id, "stagegate,optional"), what, remedy);
+    } else {
         r.error(code, (id, "device"), what, remedy);
     }
-    false
 }
 
 fn power_sources(r: &mut Reader<'_, '_>, id: NodeId, is_pci: bool) -> Vec<PowerSource> {

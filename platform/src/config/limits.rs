@@ -64,7 +64,7 @@ fn memory(r: &mut Reader<'_, '_>, config: NodeId, vms: &[VmConfig]) {
     if wanted > available {
         let (wanted, available) = (wanted >> 20, available >> 20);
         let what = format!("the VMs want {wanted} MiB, {available} MiB are free for them");
-        let remedy = "lower memory of some: reservations, modules and the hypervisor count too";
+        let remedy = "lower memory, which counts KiB; reservations and modules take their part";
         r.error("too-much-memory", (config, "memory"), what, remedy);
     }
 }

@@ -29,6 +29,14 @@ impl Graph {
         }
     }
 
+    fn serves_master(&self, supplier: Index, entries: &[Entry]) -> bool {
+        let mut devices = self.devices().iter().zip(entries);
+        devices.any(|(device, entry)| {
+            matches!(entry.role, Role::Master(..))
+                && device.links.iter().any(|l| l.supplier == supplier)
+        })
+    }
+
     fn name(&self, index: Index) -> &str {
         self.devices().get(index).map_or("?", |d| d.name.as_str())
     }
@@ -65,6 +73,9 @@ impl Graph {
                 (State::Bypassed(_), _) => {
                     let remedy = "remove stagegate,optional to refuse it instead";
                     report.warning("bypassed", place, what, remedy);
+                }
+                (_, Role::Smmu(_) | Role::Tbu(..)) if !self.serves_master(index, entries) => {
+                    report.note("smmu-unready", place, what);
                 }
                 (_, Role::Smmu(_) | Role::Tbu(..)) => {
                     let remedy = "name suppliers with a driver, or set stagegate,always-on if \
