@@ -230,6 +230,7 @@ impl Vgic {
         let mut next = 0_usize;
         let mut loaded = [0_usize; 2];
         let room = lrs.count().min(MAX_LRS);
+        let all_fit = pending.seen.saturating_add(active.seen) <= room;
         state.latched.store(0, Relaxed);
         state.by_hand.store(0, Relaxed);
         let order = pending.intids().take(1).map(|i| (i, false));
@@ -239,7 +240,7 @@ impl Vgic {
                 break;
             }
             let load = match is_active {
-                true => self.load_active(vcpu, state, intid, groups),
+                true => self.load_active(vcpu, state, intid, groups, all_fit),
                 false => self.load_pending(vcpu, state, intid, groups, &mut kick),
             };
             if let Some(n) = loaded.get_mut(usize::from(is_active)) {
@@ -317,7 +318,16 @@ impl Vgic {
         }
     }
 
-    fn load_active(&self, vcpu: usize, state: &Vcpu, intid: u32, groups: Groups) -> Option<Load> {
+    /// `may_repeat`: the list register may say "pending and active". Not while
+    /// others wait in memory: it would be taken again before a more urgent one.
+    fn load_active(
+        &self,
+        vcpu: usize,
+        state: &Vcpu,
+        intid: u32,
+        groups: Groups,
+        may_repeat: bool,
+    ) -> Option<Load> {
         let (bank, bit) = self.locate(vcpu, intid)?;
         let mask = 1_u32.wrapping_shl(bit);
         let again = bank.deliverable(groups) & mask != 0;
@@ -334,7 +344,7 @@ impl Vgic {
         // Signalled again: say so in the list register if it can hold that,
         // else ask to be told when the guest is done with the first.
         let mine = intid < SPI_BASE || self.target(bank, bit) == Some(vcpu);
-        let simple = mine && !line && !owed && sgi_source.is_none();
+        let simple = may_repeat && mine && !line && !owed && sgi_source.is_none();
         let both = again && simple && take(&bank.latch, mask) != 0;
         let shown = if both {
             State::PendingActive

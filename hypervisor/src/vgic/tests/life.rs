@@ -506,3 +506,28 @@ fn dismissing_a_physical_interrupt_behind_one_in_hand_elsewhere_deactivates_it()
         assert_eq!(m.acknowledge(0), None);
     });
 }
+
+#[test]
+fn an_interrupt_signalled_again_does_not_overtake_a_more_urgent_one() {
+    let mut m = Machine::new(Version::V3, 1, 2);
+    for (intid, priority) in [(40, 0xb0), (41, 0x10), (42, 0x10)] {
+        m.set_priority(0, intid, priority);
+        m.set_edge(0, intid, true);
+        m.enable(0, intid);
+    }
+    m.inject(0, 40);
+    m.settle();
+    m.acknowledge(0);
+    // Three pending, two list registers, one of them for the active one.
+    [40, 41, 42]
+        .into_iter()
+        .for_each(|intid| m.inject(0, intid));
+    m.settle();
+    m.end(0);
+    let mut order = Vec::new();
+    while let Some(intid) = m.acknowledge(0) {
+        order.push(intid);
+        m.end(0);
+    }
+    assert_eq!(order, [41, 42, 40]);
+}
