@@ -35,6 +35,7 @@ pub struct FakeFn {
     last_cap: u16,
     flr: Option<u16>,
     pmcsr: Option<u16>,
+    devsta: Option<usize>,
     /// Ignores attempts to clear bus mastering.
     pub stubborn: bool,
 }
@@ -51,6 +52,7 @@ impl FakeFn {
             last_cap: 0,
             flr: None,
             pmcsr: None,
+            devsta: None,
             stubborn: false,
         };
         f.put32(0, id);
@@ -123,6 +125,11 @@ impl FakeFn {
         self.regs[usize::from(regs::INTERRUPT_PIN)] = pin;
         self
     }
+    /// A bridge whose prefetchable window has 32 bits.
+    pub fn narrow(mut self) -> Self {
+        self.put32(bridge::PREFETCH, 0);
+        self
+    }
     pub fn multi(mut self) -> Self {
         self.regs[usize::from(regs::HEADER_TYPE)] |= 0x80;
         self
@@ -161,6 +168,9 @@ impl FakeFn {
         self.put32(at + 0xc, 0x0011_0022);
         self.mask16(at + pcie::DEVCTL, 0x7fff);
         self.flr = flr.then_some(at + pcie::DEVCTL);
+        // Errors have been seen.
+        self.put16(at + pcie::DEVSTA, 0xf);
+        self.devsta = Some(usize::from(at + pcie::DEVSTA));
         self
     }
     pub fn msi64(mut self, at: u16) -> Self {
@@ -197,7 +207,11 @@ impl FakeFn {
     fn write(&mut self, at: u16, bytes: &[u8]) {
         let before = self.state();
         for (at, &byte) in (usize::from(at)..).zip(bytes) {
-            let w1c = if at == 7 { 0xf9 } else { 0 };
+            let w1c = match at {
+                7 => 0xf9,
+                _ if Some(at) == self.devsta => 0xf,
+                _ => 0,
+            };
             let mask = self.mask[at];
             self.regs[at] = (self.regs[at] & !mask) | (byte & mask);
             self.regs[at] &= !(byte & w1c);
@@ -293,6 +307,18 @@ impl FakePci {
             );
         }
         hits
+    }
+    /// Which bridges pass `address` down, those nearest to the root first.
+    pub fn forwarders(&self, address: u64) -> Vec<Rid> {
+        let all = self.functions.borrow();
+        let down = |&i: &usize| {
+            core::iter::successors(Some(i), |&i| all[i].parent)
+                .all(|i| all[i].regs[0xe] & 0x7f == 1 && forwards(&all[i], address))
+        };
+        let found = (0..all.len()).filter(down);
+        found
+            .filter_map(|i| Self::rid(&all, self.first, i))
+            .collect()
     }
     pub fn take_log(&self) -> Vec<Happened> {
         self.log.take()

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod physical;
+mod places;
 mod qemu;
 mod reset;
 mod virt;

@@ -151,3 +151,42 @@ fn a_function_that_never_returns_from_reset_is_given_up_after_a_second() {
         .sum();
     assert!((1_000_000..1_500_000).contains(&waited), "{waited}");
 }
+
+/// A function with transactions outstanding for a number of reads.
+struct Busy(FakePci, std::cell::Cell<u32>);
+
+impl ConfigSpace for Busy {
+    fn read(&self, rid: Rid, offset: u16, width: crate::pci::Width) -> u32 {
+        let value = self.0.read(rid, offset, width);
+        let left = self.1.get();
+        if offset != 0x8a || left == 0 {
+            return value;
+        }
+        self.1.set(left - 1);
+        value | 0x20
+    }
+    fn write(&self, rid: Rid, offset: u16, width: crate::pci::Width, value: u32) {
+        self.0.write(rid, offset, width, value);
+    }
+}
+
+#[test]
+fn outstanding_transactions_are_waited_for_but_not_for_ever() {
+    for (reads, waits) in [(0, 0), (3, 3), (u32::MAX, 100)] {
+        let mut pci = FakePci::new(0);
+        let device = FakeFn::endpoint(0x1001).pcie(pcie::RC_ENDPOINT, true);
+        pci.add(None, 1, 0, device);
+        let topology = scan::scan(&pci, 0, 0).unwrap();
+        let busy = Busy(pci, reads.into());
+        let result = reset::reset(&busy, &topology, &topology.functions[0], &busy.0);
+        assert_eq!(result, Ok(ResetMethod::Function));
+        let log = busy.0.take_log();
+        let flr = |h: &Happened| matches!(h, Happened::Write(_, 0x88, v) if v & 0x8000 != 0);
+        let at = log.iter().position(flr).unwrap();
+        let before = log[..at]
+            .iter()
+            .filter(|h| **h == Happened::Wait(1_000))
+            .count();
+        assert_eq!(before, waits);
+    }
+}

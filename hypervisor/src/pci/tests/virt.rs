@@ -361,6 +361,19 @@ fn the_express_capability_cannot_reset_or_impersonate() {
 }
 
 #[test]
+fn device_errors_clear_only_when_asked() {
+    let mut vm = Vm::new(&[NIC]);
+    vm.w16(NIC, 0x88, 0x2000);
+    assert_eq!(
+        vm.r32(NIC, 0x88),
+        0x000f_2000,
+        "the upper half was not written"
+    );
+    vm.w16(NIC, 0x8a, 5);
+    assert_eq!(vm.r32(NIC, 0x88), 0x000a_2000);
+}
+
+#[test]
 fn virtio_finds_its_registers_by_vendor_capabilities() {
     let mut vm = Vm::new(&[Rid::new(1, 0, 0)]);
     let v = Rid::new(0, 0, 0);
