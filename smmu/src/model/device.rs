@@ -20,8 +20,8 @@ pub enum Loss {
     /// Registers and caches are reset.
     #[default]
     Reset,
-    /// Registers without a reset value hold garbage, and caches hold what
-    /// they held.
+    /// Registers without a reset value hold garbage, and caches everything
+    /// that they ever held.
     Scramble,
 }
 
@@ -71,7 +71,8 @@ pub enum Violation {
     Unclocked(usize),
     /// A clock was stopped under streams that do not terminate (P6, P10).
     StoppedLive(Unit),
-    /// A clock was stopped while commands were not complete (P6).
+    /// A clock was stopped while a queue was enabled, or commands or
+    /// transactions were not complete (P6).
     StoppedBusy,
     /// A stream passed untranslated that may not (P1).
     Bypassed(u32),
@@ -101,6 +102,9 @@ pub trait Device: Send + Sync {
     /// Lets a master issue a transaction that lands when the model likes, at
     /// the latest when a sync completes.
     fn launch(&self, stream: u32, address: u64);
+    /// From now on the master launches transactions at this address whenever
+    /// the driver is not looking.
+    fn set_restless(&self, stream: u32, address: u64);
     /// Lands all that is under way.
     fn land(&self);
     /// The page at `pa` belongs to somebody else from now on.

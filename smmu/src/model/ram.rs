@@ -4,7 +4,7 @@
 use crate::outside::DmaMemory;
 use pgtable::Pa;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 const BASE: u64 = 0x10_0000_0000;
 /// What memory holds that nobody wrote.
@@ -21,10 +21,13 @@ struct State {
     budget: Option<usize>,
 }
 
+type Watcher = Box<dyn Fn() + Send + Sync>;
+
 /// The memory.
 pub struct Ram {
     coherent: bool,
     state: Mutex<State>,
+    watcher: OnceLock<Watcher>,
 }
 
 impl Ram {
@@ -36,6 +39,19 @@ impl Ram {
                 next: BASE,
                 ..State::default()
             }),
+            watcher: OnceLock::new(),
+        }
+    }
+
+    /// Calls `look` after every store and clean: an SMMU that sees each
+    /// intermediate state. The first one stays.
+    pub fn watch(&self, look: Watcher) {
+        let _ = self.watcher.set(look);
+    }
+
+    fn seen(&self) {
+        if let Some(look) = self.watcher.get() {
+            look();
         }
     }
 
@@ -109,6 +125,8 @@ impl DmaMemory for Ram {
         let mut state = self.state.lock().unwrap();
         let slot = state.cpu.get_mut(&at.0).expect("stored outside a block");
         *slot = value;
+        drop(state);
+        self.seen();
     }
 
     fn clean(&self, at: Pa, bytes: usize) {
@@ -118,6 +136,8 @@ impl DmaMemory for Ram {
                 state.memory.insert(word, value);
             }
         }
+        drop(state);
+        self.seen();
     }
 
     fn discard(&self, at: Pa, bytes: usize) {

@@ -40,7 +40,9 @@ struct Cache {
     tlb: Tlb,
     /// First words of entries, and the others: fetched at different times.
     first: BTreeMap<u32, u64>,
-    rest: BTreeMap<u32, [u64; 7]>,
+    /// Of the others, the one with VMID and shape, and the one with the root.
+    second: BTreeMap<u32, u64>,
+    third: BTreeMap<u32, u64>,
     l1: BTreeMap<u32, u64>,
 }
 
@@ -49,14 +51,16 @@ impl Cache {
         match stream {
             Some(stream) => {
                 self.first.remove(&stream);
-                self.rest.remove(&stream);
+                self.second.remove(&stream);
+                self.third.remove(&stream);
                 if !leaf {
                     self.l1.remove(&(stream >> 8));
                 }
             }
             None => {
                 self.first.clear();
-                self.rest.clear();
+                self.second.clear();
+                self.third.clear();
                 self.l1.clear();
             }
         }
@@ -75,6 +79,13 @@ struct Inner {
     tbu_clocked: Vec<bool>,
     tcu: Cache,
     tbus: Vec<Cache>,
+    /// Everything that was ever cached: what the arrays may hold after power
+    /// came back.
+    ghost: Cache,
+    /// Second and third words that were in a valid entry together.
+    pairs: BTreeSet<(u64, u64)>,
+    /// Masters that issue transactions all the time.
+    restless: Vec<(u32, u64)>,
     place: BTreeMap<u32, usize>,
     /// Consumed, but not in force before a sync.
     pending: Vec<[u64; 2]>,
@@ -113,6 +124,9 @@ impl ModelV3 {
             tbu_clocked: vec![true; nature.tbus],
             tcu: Cache::default(),
             tbus: vec![Cache::default(); nature.tbus],
+            ghost: Cache::default(),
+            pairs: BTreeSet::new(),
+            restless: Vec::new(),
             place: BTreeMap::new(),
             pending: Vec::new(),
             sync_wait: None,
@@ -127,9 +141,15 @@ impl ModelV3 {
             event_irqs: 0,
             error_irqs: 0,
         };
-        Self {
-            inner: Arc::new(Mutex::new(inner)),
-        }
+        let inner = Arc::new(Mutex::new(inner));
+        let ram = inner.lock().unwrap().ram.clone();
+        let watching = Arc::downgrade(&inner);
+        ram.watch(Box::new(move || {
+            if let Some(inner) = watching.upgrade() {
+                inner.lock().unwrap().prefetch();
+            }
+        }));
+        Self { inner }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
@@ -204,8 +224,8 @@ impl Inner {
             self.violate(Violation::StoppedLive(Unit::Smmu));
         }
         let queue_on = self.state.cr0 & cr0::CMDQEN != 0;
-        let waiting = queue_on && self.state.cmdq_prod != self.state.cmdq_cons & 0xf_ffff;
-        if waiting || !self.pending.is_empty() || !self.flying.is_empty() {
+        let events_on = self.state.cr0 & cr0::EVENTQEN != 0;
+        if queue_on || events_on || !self.pending.is_empty() || !self.flying.is_empty() {
             self.violate(Violation::StoppedBusy);
         }
     }
@@ -258,6 +278,8 @@ impl Inner {
                     evtq_cons: noise() as u32 & 0xf_ffff,
                     ..State::default()
                 };
+                self.tcu = self.ghost.clone();
+                self.tbus.fill(self.ghost.clone());
             }
         }
     }
@@ -285,6 +307,10 @@ impl Device for ModelV3 {
 
     fn land(&self) {
         self.with(Inner::land);
+    }
+
+    fn set_restless(&self, stream: u32, address: u64) {
+        self.with(|m| m.restless.push((stream, address)));
     }
 
     fn forbid(&self, pa: u64) {

@@ -1,11 +1,12 @@
 //! What becomes of a transaction.
 
-use super::Inner;
+use super::{Cache, Inner};
 use crate::model::device::{Dma, Violation};
 use crate::model::tables::{Walk, Walker};
 use crate::model::tlb::TlbEntry;
 use crate::v3::spec::regs::{cr0, gbpa};
 use crate::v3::spec::{bits, event::id, ste};
+use std::collections::BTreeMap;
 
 impl Inner {
     pub(super) fn tbu_of(&self, stream: u32) -> usize {
@@ -47,8 +48,12 @@ impl Inner {
     }
 
     fn translate(&mut self, stream: u32, tbu: usize, address: u64, write: bool) -> Dma {
-        let rest = self.rest(stream, tbu);
-        let (w2, root) = (rest[1], rest[2] & 0x000f_ffff_ffff_fff0);
+        let (w2, w3) = (self.second(stream, tbu), self.third(stream, tbu));
+        let root = w3 & 0x000f_ffff_ffff_fff0;
+        if !self.pairs.contains(&(w2, w3)) {
+            // Neither old nor new, but a mixture.
+            self.violate(Violation::Structure(w3));
+        }
         let vmid = bits(w2, 15, 0) as u16;
         let granule = [12u32, 16, 14, 12][bits(w2, 47, 46) as usize];
         let lowest = if granule == 12 { 2 } else { 3 };
@@ -72,6 +77,7 @@ impl Inner {
             },
         };
         self.tbus[tbu].tlb.keep(vmid, address, entry);
+        self.ghost.tlb.keep(vmid, address, entry);
         if (write && !entry.write) || (!write && !entry.read) {
             return self.fault(id::F_PERMISSION, stream, address, write);
         }
@@ -137,52 +143,92 @@ impl Inner {
 
     /// Looks ahead, at moments of its own choosing.
     pub(super) fn prefetch(&mut self) {
-        if !self.enabled() || !self.dice.one_in(3) {
+        if !self.reachable() || !self.enabled() || !self.dice.one_in(3) {
             return;
         }
         for (stream, tbu) in self.place.clone() {
             if !self.tbu_clocked[tbu] {
                 continue;
             }
+            self.evict(stream, tbu);
             if self.dice.one_in(2) {
-                self.rest(stream, tbu);
+                self.second(stream, tbu);
+            }
+            if self.dice.one_in(3) {
+                self.third(stream, tbu);
             }
             if self.dice.one_in(2) {
                 self.first(stream, tbu);
             }
         }
+        for (stream, address) in self.restless.clone() {
+            if let Dma::Reached(pa) = self.transact(stream, address, true) {
+                let tbu = self.tbu_of(stream);
+                self.flying.push((tbu, pa));
+            }
+        }
+    }
+
+    /// Parts of an entry may go at any time, one by one.
+    fn evict(&mut self, stream: u32, tbu: usize) {
+        let parts: [fn(&mut Cache) -> &mut BTreeMap<u32, u64>; 3] = [
+            |cache| &mut cache.first,
+            |cache| &mut cache.second,
+            |cache| &mut cache.third,
+        ];
+        for part in parts {
+            if self.dice.one_in(4) {
+                part(&mut self.tbus[tbu]).remove(&stream);
+                part(&mut self.tcu).remove(&stream);
+            }
+        }
     }
 
     fn first(&mut self, stream: u32, tbu: usize) -> Option<u64> {
-        let cached = self.tbus[tbu].first.get(&stream);
-        if let Some(word) = cached.or_else(|| self.tcu.first.get(&stream)).copied() {
-            self.tbus[tbu].first.insert(stream, word);
-            return Some(word);
+        if self.entry(stream).is_none() && !self.tbus[tbu].first.contains_key(&stream) {
+            return None;
         }
-        let word = self.fetch_first(stream)?;
-        self.tcu.first.insert(stream, word);
-        self.tbus[tbu].first.insert(stream, word);
-        Some(word)
+        Some(self.word(stream, tbu, 0, |cache| &mut cache.first))
     }
 
-    fn rest(&mut self, stream: u32, tbu: usize) -> [u64; 7] {
-        let cached = self.tbus[tbu].rest.get(&stream);
-        if let Some(words) = cached.or_else(|| self.tcu.rest.get(&stream)).copied() {
-            self.tbus[tbu].rest.insert(stream, words);
-            return words;
-        }
-        let Some(at) = self.entry(stream) else {
-            return [0; 7];
+    fn second(&mut self, stream: u32, tbu: usize) -> u64 {
+        self.word(stream, tbu, 2, |cache| &mut cache.second)
+    }
+
+    fn third(&mut self, stream: u32, tbu: usize) -> u64 {
+        self.word(stream, tbu, 3, |cache| &mut cache.third)
+    }
+
+    /// A word of an entry: from the TBU's cache, the TCU's, or memory.
+    fn word(
+        &mut self,
+        stream: u32,
+        tbu: usize,
+        number: u64,
+        part: fn(&mut Cache) -> &mut BTreeMap<u32, u64>,
+    ) -> u64 {
+        let cached = part(&mut self.tbus[tbu]).get(&stream).copied();
+        let word = match cached.or_else(|| part(&mut self.tcu).get(&stream).copied()) {
+            Some(word) => word,
+            None => self.fetch(stream, number).unwrap_or(0),
         };
-        let words = core::array::from_fn(|i| self.ram.device_load(at + 8 + i as u64 * 8));
-        self.tcu.rest.insert(stream, words);
-        self.tbus[tbu].rest.insert(stream, words);
-        words
+        for cache in [&mut self.tbus[tbu], &mut self.tcu, &mut self.ghost] {
+            part(cache).insert(stream, word);
+        }
+        word
+    }
+
+    fn fetch(&mut self, stream: u32, number: u64) -> Option<u64> {
+        let at = self.entry(stream)?;
+        let whole: [u64; 4] = core::array::from_fn(|i| self.ram.device_load(at + i as u64 * 8));
+        if whole[0] & ste::V != 0 {
+            self.pairs.insert((whole[2], whole[3]));
+        }
+        Some(whole[number as usize])
     }
 
     pub(super) fn fetch_first(&mut self, stream: u32) -> Option<u64> {
-        let at = self.entry(stream)?;
-        Some(self.ram.device_load(at))
+        self.fetch(stream, 0)
     }
 
     /// Address of the stream's entry.
