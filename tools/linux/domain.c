@@ -14,7 +14,6 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
-#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
@@ -424,12 +423,9 @@ static void stagegate_domain_free(struct iommu_domain *domain)
 	struct arm_smccc_res res;
 	unsigned long flags;
 
-	/* Bounded work per call: a full domain takes several */
 	do {
 		stagegate_call(&res, STAGEGATE_DOMAIN_FREE, sd->id);
-		cond_resched();
-	} while ((long)res.a0 == STAGEGATE_STATUS_RETRY &&
-		 (res.a1 || retries--));
+	} while ((long)res.a0 == STAGEGATE_STATUS_RETRY && retries--);
 	if ((long)res.a0)
 		pr_err("domain %u not freed (%ld)\n", sd->id, (long)res.a0);
 
