@@ -98,12 +98,29 @@ pub fn invalidate_vm() {
     unsafe { asm!("dsb ish", "tlbi vmalls12e1is", "dsb ish", "isb", options(nostack, preserves_flags)) };
 }
 
-/// Drops the stage-2 translations of one 4 KiB page of the VMID in
-/// `VTTBR_EL2`, and stage-1 entries that may have been built on it.
-pub fn invalidate_ipa(ipa: u64) {
-    // SAFETY: as for `invalidate_vm`.
-    unsafe {
-        asm!("dsb ish", "tlbi ipas2e1is, {}", "dsb ish", "tlbi vmalle1is", "dsb ish", "isb",
-             in(reg) ipa >> 12, options(nostack, preserves_flags));
-    };
+/// Drops the stage-2 translations of `len` bytes at `ipa` for the VM whose
+/// `VTTBR_EL2` is `vttbr`, one per `stride`, on every CPU, and with them the
+/// stage-1 entries that were built on them (DDI 0487, D8.17).
+pub fn invalidate_stage2(vttbr: u64, ipa: u64, len: u64, stride: u64) {
+    use super::regs::vttbr_el2;
+    /// More than this and dropping the whole VM is cheaper.
+    const MOST: u64 = 512;
+    let own = vttbr_el2::read();
+    vttbr_el2::write(vttbr);
+    isb();
+    let steps = len.div_ceil(stride.max(1));
+    if steps > MOST {
+        invalidate_vm();
+    } else {
+        dsb_ish();
+        for step in 0..steps {
+            let page = ipa.wrapping_add(step.wrapping_mul(stride)) >> 12;
+            // SAFETY: dropping translations is always allowed.
+            unsafe { asm!("tlbi ipas2e1is, {}", in(reg) page, options(nostack, preserves_flags)) };
+        }
+        // SAFETY: as above.
+        unsafe { asm!("dsb ish", "tlbi vmalle1is", "dsb ish", "isb", options(nostack, preserves_flags)) };
+    }
+    vttbr_el2::write(own);
+    isb();
 }

@@ -5,6 +5,7 @@ use platform::facts;
 use spin::Once;
 
 use super::life::Phase;
+use super::{faults, smmus};
 use super::vm::Vm;
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::smp::{self, Conduit};
@@ -81,10 +82,12 @@ pub fn power_off() {
     log::error!("firmware cannot switch the board off: this CPU stops");
 }
 
-/// The EL2 timer rang.
+/// The EL2 timer rang: something is due.
 pub fn alarm() {
-    crate::arch::timer::set_alarm(None);
+    smmus::tick();
 }
 
 /// An SMMU raised an interrupt.
-pub fn smmu_interrupt(_index: usize, _intid: u32) {}
+pub fn smmu_interrupt(index: usize) {
+    smmus::interrupt(index, &mut faults::report);
+}

@@ -188,6 +188,8 @@ fn enter() {
         log::error!("this CPU takes no interrupts: {error:?}");
     }
     irq::enable_own();
+    // SMMUs have been on since they were probed; nobody may need them.
+    super::smmus::arm();
     if percpu::try_get().is_some_and(|cpu| cpu.vcpu.is_some()) {
         vectors::run_vcpu();
     }

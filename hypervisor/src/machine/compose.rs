@@ -6,7 +6,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use pgtable::{Config, Granule};
-use platform::config::{Inputs, Plan, Source, VmConfig};
+use platform::config::{DeviceConfig, DeviceKind, Inputs, PowerSource, Source as File, VmConfig};
 use platform::facts::{Board, GicKind};
 use platform::report::Report;
 use platform::tree::Tree;
@@ -16,11 +16,16 @@ use super::devices::Devices;
 use super::irq::{Owner, Private};
 use super::life::Life;
 use super::ram::{GuestRam, PIECE};
+use super::masters::{self, Master};
+use super::pci::{self, VmHost};
+use super::smmus;
 use super::vcpu::Vcpu;
 use super::vm::{Counters, IPA_BITS, Images, Stage2, Vm};
 use crate::arch::ram::RamMap;
 use crate::arch::regs;
 use crate::arch::tables::TableMemory;
+use crate::pci::Rid;
+use crate::power::evidence::Source;
 use crate::psci::Mitigations;
 use crate::trap::features::{Features, Offer};
 use crate::vgic::{self, Vgic};
@@ -37,13 +42,15 @@ pub fn vms(tree: &Tree<'_>, board: &Board, memory: &mut RamMap, cpus: usize) -> 
     if report.has_errors() {
         return Err(Stop("the configuration has errors"));
     }
+    smmus::probe(tree, board, &plan);
+    pci::probe(board);
     let mut next_cpu = 0;
     let mut vms = Vec::new();
     for config in &plan.vms {
         if next_cpu + config.cpus > cpus {
             return Err(Stop("the configuration asks for more CPUs than there are"));
         }
-        match vm(board, &plan, config, memory, next_cpu) {
+        match vm(board, config, memory, next_cpu) {
             Ok(vm) => vms.push(vm),
             Err(stop) => log::error!("{}: {stop}: skipped", config.name),
         }
@@ -55,7 +62,7 @@ pub fn vms(tree: &Tree<'_>, board: &Board, memory: &mut RamMap, cpus: usize) -> 
     Ok(vms)
 }
 
-fn vm(board: &Board, _plan: &Plan, config: &VmConfig, memory: &mut RamMap, first_cpu: usize) -> Result<&'static Vm, Stop> {
+fn vm(board: &Board, config: &VmConfig, memory: &mut RamMap, first_cpu: usize) -> Result<&'static Vm, Stop> {
     let images = images(config, memory)?;
     let ram = ram(config.memory, memory)?;
     let gic_kind = board.gic.as_ref().map_or(GicKind::V3, |gic| gic.kind);
@@ -66,7 +73,7 @@ fn vm(board: &Board, _plan: &Plan, config: &VmConfig, memory: &mut RamMap, first
     let shape = vgic::Config { version, vcpus: config.cpus, spis: GUEST_SPIS };
     let vgic = Vgic::new(&shape).map_err(|_| Stop("this many vCPUs do not fit its interrupt controller"))?;
     let id = u16::try_from(config.id).map_err(|_| Stop("VM numbers go up to 65535"))?;
-    let vm = Vm {
+    let mut vm = Vm {
         id,
         name: config.name.clone(),
         vcpus: (0..config.cpus).map(|index| Vcpu::new(index, first_cpu + index)).collect(),
@@ -76,13 +83,16 @@ fn vm(board: &Board, _plan: &Plan, config: &VmConfig, memory: &mut RamMap, first
         redistributor_bytes: if version == vgic::Version::V3 { config.cpus as u64 * 0x2_0000 } else { 0 },
         features: features(version),
         mitigations: Mitigations { csv2: (regs::id_register(4, 0) >> 56) & 0xf != 0 },
-        devices: Devices::new(),
+        devices: Devices::new(bridge(board, config)?),
+        masters: Vec::new(),
+        places: Vec::new(),
         life: Life::new(),
         images,
         counters: Counters::default(),
         epoch: 0.into(),
     };
     vm.map_fixed().map_err(|_| Stop("its memory cannot be mapped"))?;
+    adopt(board, config, &mut vm);
     log::info!(
         "{}: {} vCPUs on CPUs {}-{}, {} MiB of memory",
         vm.name,
@@ -94,10 +104,71 @@ fn vm(board: &Board, _plan: &Plan, config: &VmConfig, memory: &mut RamMap, first
     Ok(Box::leak(Box::new(vm)))
 }
 
+/// The VM's virtual host bridge, if it has PCI functions.
+fn bridge(board: &Board, config: &VmConfig) -> Result<Option<VmHost>, Stop> {
+    let mut hosts = config.devices.iter().filter_map(|device| match device.kind {
+        DeviceKind::Pci { host, rid, .. } => Some((host, Rid(rid))),
+        DeviceKind::Platform { .. } => None,
+    });
+    let Some((host, first)) = hosts.next() else { return Ok(None) };
+    let mut rids = alloc::vec![first];
+    for (other, rid) in hosts {
+        if other != host {
+            return Err(Stop("its PCI devices are behind different host bridges"));
+        }
+        rids.push(rid);
+    }
+    match VmHost::new(board, host, &rids) {
+        Ok(bridge) => Ok(Some(bridge)),
+        Err(error) => {
+            log::error!("{}: {error}", config.name);
+            Err(Stop("a PCI device cannot be given to it"))
+        }
+    }
+}
+
+/// Links the VM's masters and wires their interrupts.
+fn adopt(board: &Board, config: &VmConfig, vm: &mut Vm) {
+    let streams = |device: &DeviceConfig| -> Vec<(usize, u32)> {
+        device.streams.iter().filter_map(|s| Some((smmus::at(s.smmu)?, s.id))).collect()
+    };
+    let mut units: Vec<usize> = config.devices.iter().flat_map(streams).map(|(unit, _)| unit).collect();
+    units.sort_unstable();
+    units.dedup();
+    vm.places = masters::places(vm, &units);
+    for device in &config.devices {
+        let rid = match device.kind {
+            DeviceKind::Pci { rid, .. } => Some(Rid(rid)),
+            DeviceKind::Platform { .. } => None,
+        };
+        let sources = device.power_sources.iter().map(source).collect();
+        match Master::new(device.name.clone(), rid, &streams(device), sources, &vm.places) {
+            Ok(master) => vm.masters.push(master),
+            Err(error) => log::error!("{}: {}: {error}: it has no DMA", vm.name, device.name),
+        }
+    }
+    let _ = board;
+    for (physical, number) in vm.devices.pci.as_ref().map(VmHost::routes).unwrap_or_default() {
+        if vm.vgic.assign_hw_spi(number, physical).is_err() {
+            log::error!("{}: interrupt {physical} cannot be given to it", vm.name);
+        }
+    }
+}
+
+const fn source(source: &PowerSource) -> Source {
+    match source {
+        PowerSource::PciPm => Source::Pci,
+        PowerSource::Scmi => Source::Scmi,
+        PowerSource::Hypercall => Source::Hypercall,
+        PowerSource::Mmio => Source::Mmio,
+        PowerSource::AlwaysOn => Source::AlwaysOn,
+    }
+}
+
 fn images(config: &VmConfig, memory: &RamMap) -> Result<Images, Stop> {
-    let bytes = |source: &Source| match source {
-        Source::Memory(region) => memory.module(*region),
-        Source::File(_) => None,
+    let bytes = |source: &File| match source {
+        File::Memory(region) => memory.module(*region),
+        File::File(_) => None,
     };
     let kernel = bytes(&config.kernel.source).ok_or(Stop("its kernel is not in memory"))?;
     let ramdisk = match &config.ramdisk {
@@ -154,11 +225,22 @@ pub fn private_interrupts(board: &Board) -> Result<Private, Stop> {
 }
 
 /// Shared interrupts and whom they go to.
-pub fn owners(board: &Board, _vms: &[&'static Vm]) -> BTreeMap<u32, Owner> {
+pub fn owners(board: &Board, vms: &[&'static Vm]) -> BTreeMap<u32, Owner> {
     let mut owners = BTreeMap::new();
     let console = board.console.and_then(|index| board.uarts.get(index)).and_then(|uart| uart.irq);
     if let Some(irq) = console {
         owners.insert(irq.intid, Owner::Console);
+    }
+    for (index, unit) in smmus::units().iter().enumerate() {
+        let irqs = board.smmus.iter().find(|s| s.node == unit.node).map(|s| s.irqs.as_slice());
+        for irq in irqs.unwrap_or_default().iter().flatten() {
+            owners.insert(irq.intid, Owner::Smmu(index));
+        }
+    }
+    for &vm in vms {
+        for (physical, number) in vm.devices.pci.as_ref().map(VmHost::routes).unwrap_or_default() {
+            owners.insert(physical, Owner::Guest(vm, number));
+        }
     }
     owners
 }

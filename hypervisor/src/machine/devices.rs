@@ -1,5 +1,6 @@
 //! A VM's emulated devices, by address.
 
+use super::pci::VmHost;
 use super::vcpu::VcpuRef;
 use super::vm::Vm;
 use super::{console, irq};
@@ -10,18 +11,23 @@ use crate::vuart::Pl011;
 pub struct Devices {
     /// Console.
     pub uart: Pl011,
+    /// PCI functions.
+    pub pci: Option<VmHost>,
 }
 
 impl Devices {
     /// Devices as after reset.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { uart: Pl011::new() }
+    pub const fn new(pci: Option<VmHost>) -> Self {
+        Self { uart: Pl011::new(), pci }
     }
 
     /// Reads `size` bytes at `ipa`; `None` if nothing is there.
-    pub fn read(&self, me: VcpuRef, ipa: u64, _size: u8) -> Option<u64> {
+    pub fn read(&self, me: VcpuRef, ipa: u64, size: u8) -> Option<u64> {
         let vm = me.vm;
+        if let (Some(pci), Some(offset)) = (&self.pci, within(map::PCI_ECAM, ipa)) {
+            return Some(pci.load(offset as u64, size));
+        }
         let offset = within(map::UART, ipa)?;
         let (value, outcome) = self.uart.read(offset, |high| vm.uart_line(high));
         irq::kick_vcpus(vm, outcome.line.unwrap_or_default().without(me.index));
@@ -29,8 +35,12 @@ impl Devices {
     }
 
     /// Writes; false if nothing is there.
-    pub fn write(&self, me: VcpuRef, ipa: u64, _size: u8, value: u64) -> bool {
+    pub fn write(&self, me: VcpuRef, ipa: u64, size: u8, value: u64) -> bool {
         let vm = me.vm;
+        if let (Some(pci), Some(offset)) = (&self.pci, within(map::PCI_ECAM, ipa)) {
+            pci.store(vm, offset as u64, size, value);
+            return true;
+        }
         let Some(offset) = within(map::UART, ipa) else { return false };
         let outcome = self.uart.write(offset, value as u32, |high| vm.uart_line(high));
         irq::kick_vcpus(vm, outcome.line.unwrap_or_default().without(me.index));
@@ -42,6 +52,9 @@ impl Devices {
 
     /// Back to power-on.
     pub fn reset(&self, vm: &Vm) {
+        if let Some(pci) = &self.pci {
+            pci.reset(vm);
+        }
         let outcome = self.uart.reset(|high| vm.uart_line(high));
         irq::kick_vcpus(vm, outcome.line.unwrap_or_default());
         console::pump();

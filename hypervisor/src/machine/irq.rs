@@ -165,7 +165,7 @@ fn shared(intid: u32) -> bool {
             false
         }
         Some(Owner::Smmu(index)) => {
-            board::smmu_interrupt(*index, intid);
+            board::smmu_interrupt(*index);
             false
         }
         None => {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::vm::{LoadError, Vm};
 use crate::arch::timer;
-use crate::guest::dt::{Chosen, Device, Gic, GuestPlatform};
+use crate::guest::dt::{Chosen, Device, Gic, GuestPlatform, Intx, PciHost};
 use crate::guest::image::{self, GuestMemory, Layout, OutsideRam};
 use crate::guest::{Range, map};
 use crate::psci::Start;
@@ -32,6 +32,7 @@ pub fn load(vm: &Vm) -> Result<Start, LoadError> {
 
 fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadError> {
     let mpidrs: Vec<u64> = vm.vcpus.iter().map(|vcpu| vcpu.mpidr).collect();
+    let intx = intx();
     let vcpus = u8::try_from(mpidrs.len()).unwrap_or(u8::MAX);
     let platform = GuestPlatform {
         memory: &[ram],
@@ -43,7 +44,7 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
         },
         msi: None,
         uart: Some(Device { reg: map::UART, spi: map::UART_SPI }),
-        pci: None,
+        pci: vm.devices.pci.as_ref().map(|_| pci_host(&intx)),
         scmi: None,
         iommu: None,
         devices: &[],
@@ -55,6 +56,26 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
         },
     };
     Ok(platform.device_tree()?)
+}
+
+/// The wires of every slot: QEMU's swizzle.
+fn intx() -> Vec<Intx> {
+    let pins = (0..32).flat_map(|slot| (1..=4).map(move |pin| (slot, pin)));
+    pins.map(|(slot, pin)| Intx { bus: 0, slot, pin, spi: map::intx_spi(slot, pin) }).collect()
+}
+
+fn pci_host(intx: &[Intx]) -> PciHost<'_> {
+    PciHost {
+        ecam: map::PCI_ECAM,
+        buses: (0, map::PCI_BUSES - 1),
+        mmio32: map::PCI_MMIO,
+        mmio64: None,
+        intx,
+        probe_only: false,
+        dma_coherent: true,
+        iommu_map: None,
+        power_domain: None,
+    }
 }
 
 /// Differs between boots and VMs; no secret, the guest's kernel mixes it with

@@ -5,17 +5,20 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use pgtable::{Attrs, Ipa, Pa, Table};
+use pgtable::{Attrs, Detached, Ipa, Pa, Table};
 
 use super::devices::Devices;
 use super::life::Life;
+use super::masters::Master;
+use super::smmus::{self, Place};
 use super::ram::GuestRam;
 use super::vcpu::Vcpu;
 use crate::arch::tables::TableMemory;
-use crate::arch::timer;
+use crate::arch::{cache, timer};
 use crate::guest::dt::DtError;
 use crate::guest::map;
 use crate::guest::image::ImageError;
+use crate::power::evidence::{Event, VmLife};
 use crate::psci::{self, Mitigations, Start};
 use crate::trap::features::Features;
 use crate::trap::sysreg::SysReg;
@@ -88,6 +91,10 @@ pub struct Vm {
     pub mitigations: Mitigations,
     /// Emulated and assigned devices.
     pub devices: Devices,
+    /// Its DMA masters.
+    pub masters: Vec<Master>,
+    /// Its domains at SMMUs: those that walk its tables.
+    pub places: Vec<Place>,
     /// Running, ending or off.
     pub life: Life,
     /// What it boots from.
@@ -170,18 +177,58 @@ impl Vm {
         Ok(())
     }
 
+    /// Makes every walker forget what was unmapped: this VM's CPUs, and its
+    /// SMMUs unless they are off. If an SMMU does not answer, its domain is
+    /// fenced and the pages are kept from reuse.
+    pub fn forget(&self, detached: Detached) {
+        let vttbr = self.translation().1;
+        let done = self.stage2.release(detached, |stale| {
+            cache::invalidate_stage2(vttbr, stale.ipa().0, stale.len(), stale.stride());
+            let range = smmus::range(&stale);
+            let each = |place: &Place| {
+                let unit = smmus::units().get(place.unit);
+                unit.map_or(Ok(()), |unit| unit.smmu.invalidate(place.domain, &[range]).map(|_| ()))
+            };
+            // All of them, whatever the first says.
+            self.places.iter().map(each).fold(Ok(()), Result::and)
+        });
+        if let Err(error) = done {
+            log::error!("{}: an SMMU does not forget what was unmapped: {error}", self.name);
+        }
+    }
+
+    /// The VM runs or stops: tells its masters.
+    fn announce(&self, life: VmLife) {
+        for master in &self.masters {
+            match life {
+                VmLife::Running => {
+                    if master.before(Event::Vm(life)).is_err() {
+                        log::error!("{}: {} starts without DMA", self.name, master.name);
+                    }
+                }
+                VmLife::Stopped => master.after(Event::Vm(life)),
+            }
+        }
+    }
+
     /// Leaves nothing of the guest behind: devices quiet, interrupts forgotten,
     /// memory zero. All its CPUs are in EL2.
     pub fn clean(&self) {
         self.devices.reset(self);
+        self.announce(VmLife::Stopped);
         super::irq::release(self);
         self.vgic.reset();
         self.ram.scrub();
     }
 
     /// Puts kernel, RAM disk and device tree into its RAM.
+    ///
+    /// # Errors
+    /// An image is damaged or does not fit; nothing may run.
     pub fn load(&self) -> Result<Start, LoadError> {
         self.epoch.store(timer::ticks(), Ordering::Relaxed);
-        super::load::load(self)
+        let start = super::load::load(self)?;
+        self.announce(VmLife::Running);
+        Ok(start)
     }
 }

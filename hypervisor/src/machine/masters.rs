@@ -1,0 +1,129 @@
+//! DMA masters given to VMs: their links to SMMUs, and what is known about
+//! their activity.
+//!
+//! A link is made when the device is assigned and lives as long as the
+//! assignment, whatever the guest's drivers do (P7). The evidence of a master
+//! and the state of its links change together, under the master's lock.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use smmu::{LinkId, StreamId, Vmid};
+use spin::mutex::SpinMutex;
+
+use super::smmus::{self, Place};
+use super::vm::Vm;
+use crate::pci::{PowerDenied, Rid};
+use crate::power::evidence::{Event, Evidence, Reason, Sources, Step, Word};
+
+/// A device that can do DMA.
+pub struct Master {
+    /// As the operator calls it.
+    pub name: String,
+    /// Its physical requester id, if it is a PCI function.
+    pub rid: Option<Rid>,
+    /// Its stream ids, for people.
+    pub streams: Vec<u32>,
+    /// Its links: index of the SMMU, and the link there. One as a rule.
+    links: Vec<(usize, LinkId)>,
+    evidence: SpinMutex<Evidence>,
+}
+
+impl Master {
+    /// Links a device with the streams `(SMMU index, id)` and attaches it to
+    /// the tables of `vm`, idle.
+    ///
+    /// # Errors
+    /// Why an SMMU refused; the device must not be given to the VM.
+    pub fn new(name: String, rid: Option<Rid>, streams: &[(usize, u32)], sources: Sources, places: &[Place]) -> Result<Self, smmu::Error> {
+        let mut links = Vec::new();
+        for place in places {
+            let Some(unit) = smmus::units().get(place.unit) else { continue };
+            let ids: Vec<StreamId> = streams.iter().filter(|(at, _)| *at == place.unit).map(|&(_, id)| StreamId(id)).collect();
+            if ids.is_empty() {
+                continue;
+            }
+            let link = unit.smmu.link(&ids, None)?;
+            unit.smmu.attach(link, place.domain)?;
+            links.push((place.unit, link));
+        }
+        let streams = streams.iter().map(|&(_, id)| id).collect();
+        Ok(Self { name, rid, streams, links, evidence: SpinMutex::new(Evidence::new(sources)) })
+    }
+
+    /// Something is about to happen that may make the master active: its
+    /// suppliers are on when this returns (P2).
+    ///
+    /// # Errors
+    /// A supplier did not come up. The evidence is as before; what was about
+    /// to happen must not.
+    pub fn before(&self, event: Event) -> Result<(), PowerDenied> {
+        let mut evidence = self.evidence.lock();
+        let (next, step) = evidence.step(event);
+        if step == Step::Wake {
+            self.wake()?;
+        }
+        *evidence = next;
+        Ok(())
+    }
+
+    /// Something has happened that may have made the master idle.
+    pub fn after(&self, event: Event) {
+        let mut evidence = self.evidence.lock();
+        let (next, step) = evidence.step(event);
+        *evidence = next;
+        if step == Step::Sleep {
+            for &(unit, link) in &self.links {
+                if let Some(unit) = smmus::units().get(unit) {
+                    let _ = unit.smmu.master_idle(link);
+                }
+            }
+            smmus::arm();
+        }
+    }
+
+    fn wake(&self) -> Result<(), PowerDenied> {
+        for (done, &(index, link)) in self.links.iter().enumerate() {
+            let Some(unit) = smmus::units().get(index) else { continue };
+            if let Err(error) = unit.smmu.master_active(link) {
+                log::error!("{}: {} does not come up: {error}", self.name, unit.path);
+                for &(index, link) in self.links.iter().take(done) {
+                    if let Some(unit) = smmus::units().get(index) {
+                        let _ = unit.smmu.master_idle(link);
+                    }
+                }
+                return Err(PowerDenied);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it counts as active, and why.
+    pub fn verdict(&self) -> (Word, Reason) {
+        self.evidence.lock().verdict()
+    }
+
+    /// Its links: index of the SMMU, and the link there.
+    pub fn links(&self) -> &[(usize, LinkId)] {
+        &self.links
+    }
+
+    /// Whether this link of this SMMU is its own.
+    pub fn owns(&self, unit: usize, link: LinkId) -> bool {
+        self.links.contains(&(unit, link))
+    }
+}
+
+/// Opens a domain for `vm`'s tables at each SMMU in `units`. An SMMU that
+/// cannot walk the CPU's tables is reported and left out.
+pub fn places(vm: &Vm, units: &[usize]) -> Vec<Place> {
+    let mut places = Vec::new();
+    for &index in units {
+        let Some(unit) = smmus::units().get(index) else { continue };
+        match unit.smmu.create_domain(&smmus::tables(vm), Some(Vmid(vm.id))) {
+            Ok(domain) => places.push(Place { unit: index, domain }),
+            Err(error) => log::error!("{}: {} cannot walk the VM's tables: {error}", vm.name, unit.path),
+        }
+    }
+    places
+}

@@ -1,0 +1,130 @@
+//! Clocks and power domains of the board, as the SMMU drivers want them.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use platform::facts::{Conduit, Supply};
+use platform::mmio::Window;
+use platform::region::Region;
+use platform::supply::{Environment, OpenError, Services, Suppliers, SupplyKind, Switch};
+use platform::tree::Tree;
+use smmu::{Clock, PowerDomain, SupplyError};
+
+use crate::arch::{mmio, smp, timer};
+
+/// What supply drivers get from this machine.
+pub struct Machine;
+
+impl Environment for Machine {
+    type Registers = Window;
+
+    fn registers(&self, region: Region) -> Option<Window> {
+        Some(mmio::window(region.base, region.size))
+    }
+
+    fn services(&self) -> Arc<dyn Services> {
+        Arc::new(Firmware)
+    }
+}
+
+struct Firmware;
+
+impl Services for Firmware {
+    fn now_us(&self) -> u64 {
+        timer::now_ns() / 1000
+    }
+
+    fn call(&self, conduit: Conduit, function: u32, args: [u64; 6]) -> [u64; 4] {
+        let conduit = match conduit {
+            Conduit::Smc => smp::Conduit::Smc,
+            Conduit::Hvc => smp::Conduit::Hvc,
+        };
+        smp::call(conduit, u64::from(function), args)
+    }
+}
+
+/// A switch of the board as a clock or a power domain of an SMMU.
+struct Supplied(Arc<dyn Switch>);
+
+impl Supplied {
+    fn on(&self) -> Result<(), SupplyError> {
+        self.0.enable().map_err(|error| told("on", error))
+    }
+
+    fn off(&self) -> Result<(), SupplyError> {
+        self.0.disable().map_err(|error| told("off", error))
+    }
+}
+
+/// The drivers keep a number; the operator gets the words.
+fn told(direction: &str, error: platform::supply::SupplyError) -> SupplyError {
+    log::warn!("a clock or power domain does not switch {direction}: {error}");
+    let code = match error {
+        platform::supply::SupplyError::Firmware(code) => code,
+        _ => -1,
+    };
+    SupplyError { code }
+}
+
+impl Clock for Supplied {
+    // The board's drivers know one tier; preparing is theirs to do in it.
+    fn prepare(&self) -> Result<(), SupplyError> {
+        Ok(())
+    }
+
+    fn enable(&self) -> Result<(), SupplyError> {
+        self.on()
+    }
+
+    fn disable(&self) -> Result<(), SupplyError> {
+        self.off()
+    }
+
+    fn unprepare(&self) {}
+
+    fn is_fixed(&self) -> bool {
+        self.0.is_fixed()
+    }
+}
+
+impl PowerDomain for Supplied {
+    fn power_on(&self) -> Result<(), SupplyError> {
+        self.on()
+    }
+
+    fn power_off(&self) -> Result<(), SupplyError> {
+        self.off()
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.0.is_fixed()
+    }
+}
+
+/// Opens `list`, each supply for ever.
+///
+/// # Errors
+/// The first that cannot be opened.
+fn open(suppliers: &mut Suppliers<Machine>, tree: &Tree<'_>, kind: SupplyKind, list: &[Supply]) -> Result<Vec<&'static Supplied>, OpenError> {
+    let opened = |supply| Ok(&*Box::leak(Box::new(Supplied(suppliers.open(tree, kind, supply)?))));
+    list.iter().map(opened).collect()
+}
+
+/// The clocks of `list`.
+///
+/// # Errors
+/// The first that cannot be opened.
+pub fn clocks(suppliers: &mut Suppliers<Machine>, tree: &Tree<'_>, list: &[Supply]) -> Result<Vec<&'static dyn Clock>, OpenError> {
+    let opened = open(suppliers, tree, SupplyKind::Clock, list)?;
+    Ok(opened.into_iter().map(|s| s as &dyn Clock).collect())
+}
+
+/// The power domains of `list`.
+///
+/// # Errors
+/// The first that cannot be opened.
+pub fn domains(suppliers: &mut Suppliers<Machine>, tree: &Tree<'_>, list: &[Supply]) -> Result<Vec<&'static dyn PowerDomain>, OpenError> {
+    let opened = open(suppliers, tree, SupplyKind::PowerDomain, list)?;
+    Ok(opened.into_iter().map(|s| s as &dyn PowerDomain).collect())
+}
