@@ -3,7 +3,7 @@
 #   make run     boot the two-VM scenario on QEMU; report in target/run
 #   make test    all tests, host and QEMU
 #   make check   formatting, lints on both targets, documentation
-#   make shell   the scenario's machine by hand (Ctrl-a x ends QEMU)
+#   make shell   the scenario's machine by hand (Ctrl-t x ends QEMU)
 #   make bench   figures; report in target/bench
 #
 # Own programs and files: QEMU=, KERNEL=, INITRD=, STAGEGATE_CACHE=DIR.

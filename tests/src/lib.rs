@@ -10,8 +10,11 @@
 //! * [`setup`] puts Stagegate and its VMs on a machine;
 //! * [`guest`] understands what Linux guests say about themselves;
 //! * [`checks`], [`timeline`] and [`report`] hold verdicts and show them;
-//! * [`scenario`] is the demonstration behind `make run`.
+//! * [`cases`] runs the bare-metal guest and reads its verdicts;
+//! * [`scenario`] is the demonstration behind `make run`, [`bench`] takes the
+//!   figures of `make bench`.
 
+pub mod bench;
 pub mod cases;
 pub mod checks;
 pub mod console;

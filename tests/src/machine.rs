@@ -136,7 +136,7 @@ impl Machine {
         devicetree::run(Command::new(paths::qemu()).args(&args)).map(drop)
     }
 
-    fn arguments(&self, dir: &Path) -> Vec<String> {
+    fn arguments(&self) -> Vec<String> {
         let mut args = self.hardware();
         let mut push = |items: &[&str]| args.extend(items.iter().map(ToString::to_string));
         let shown = |path: &Path| path.display().to_string();
@@ -168,15 +168,44 @@ impl Machine {
         for pattern in &self.traces {
             push(&["-trace", pattern]);
         }
-        push(&["-msg", "timestamp=on", "-D", &shown(&dir.join("trace.log"))]);
-        push(&[
-            "-chardev",
-            &format!("socket,id=con,path={}", shown(&dir.join("console.sock"))),
-        ]);
-        push(&["-serial", "chardev:con"]);
-        push(&["-qmp", &format!("unix:{}", shown(&dir.join("qmp.sock")))]);
         args.extend(self.extra.iter().cloned());
         args
+    }
+
+    /// Where logs go and how we talk to it.
+    fn plumbing(dir: &Path) -> Vec<String> {
+        let shown = |name: &str| dir.join(name).display().to_string();
+        let (trace, console, qmp) = (shown("trace.log"), shown("console.sock"), shown("qmp.sock"));
+        [
+            "-msg",
+            "timestamp=on",
+            "-D",
+            &trace,
+            "-chardev",
+            &format!("socket,id=con,path={console}"),
+            "-serial",
+            "chardev:con",
+            "-qmp",
+            &format!("unix:{qmp}"),
+        ]
+        .map(str::to_string)
+        .to_vec()
+    }
+
+    /// Runs QEMU on this terminal until it ends. Ctrl-t is QEMU's own key
+    /// (Ctrl-t x ends it): Ctrl-a belongs to Stagegate.
+    pub fn interactive(&self) -> Result<ExitStatus> {
+        Command::new(paths::qemu())
+            .args(self.arguments())
+            .args([
+                "-chardev",
+                "stdio,id=con,mux=on,signal=off",
+                "-serial",
+                "chardev:con",
+            ])
+            .args(["-mon", "chardev=con,mode=readline", "-echr", "0x14"])
+            .status()
+            .map_err(context(paths::qemu().display()))
     }
 
     /// Starts QEMU; logs and sockets go to `dir`.
@@ -185,7 +214,7 @@ impl Machine {
         let sockets = SocketDir::new(dir)?;
         let console = sockets.listen("console.sock")?;
         let monitor = sockets.listen("qmp.sock")?;
-        let args = self.arguments(&sockets.path);
+        let args = [self.arguments(), Self::plumbing(&sockets.path)].concat();
         let log = dir.join("qemu.log");
         let errors = File::create(&log).map_err(context(log.display()))?;
         let line = format!("{} {}\n", paths::qemu().display(), args.join(" "));

@@ -20,7 +20,7 @@ const VM_MEMORY_MIB: u32 = 512;
 const IDLE_DELAY_US: u32 = 20_000;
 
 /// What each VM does, in order.
-const DISK_STEPS: &str = "cpus,memory,hotplug,timer,checksum,reset";
+const DISK_STEPS: &str = "boot,cpus,memory,hotplug,timer,checksum,reset";
 const NIC_STEPS: &str = "cpus,memory,hotplug,timer,checksum";
 
 /// Runs everything, writes the report into `target/run`, and says whether all
@@ -30,7 +30,7 @@ pub fn run() -> Result<bool> {
     let mut checks = Checks::default();
     let mut vms = [Vm::new("disk"), Vm::new("nic")];
     let started = SystemTime::now();
-    let mut running = prepare()?.start(&dir)?;
+    let mut running = prepare(DISK_STEPS, NIC_STEPS)?.start(&dir)?;
     println!(
         "machine started; console in {}",
         dir.join("console.log").display()
@@ -52,7 +52,15 @@ pub fn run() -> Result<bool> {
     report(&vms, &checks, &finished, started, &dir)
 }
 
-fn prepare() -> Result<Setup> {
+/// The scenario's machine with a shell in both guests, on this terminal.
+pub fn shell() -> Result<()> {
+    let dir = paths::fresh_dir("shell")?;
+    let machine = prepare("shell", "shell")?.finish(&dir)?;
+    println!("Ctrl-a 1, Ctrl-a 2: the guests; Ctrl-a 0: the monitor (? helps); Ctrl-t x: end QEMU");
+    machine.interactive().map(drop)
+}
+
+fn prepare(disk_steps: &str, nic_steps: &str) -> Result<Setup> {
     let mut machine = Machine::virt(2 * VM_CPUS, 2048);
     machine.echo = true;
     let mut setup = Setup::new(machine)?;
@@ -61,8 +69,8 @@ fn prepare() -> Result<Setup> {
     let template = Template::named("two-vms")?
         .set("idle_delay_us", IDLE_DELAY_US)
         .set("memory_kib", VM_MEMORY_MIB << 10)
-        .set("disk_modules", linux.nodes(&args("disk", DISK_STEPS)))
-        .set("nic_modules", linux.nodes(&args("nic", NIC_STEPS)))
+        .set("disk_modules", linux.nodes(&args("disk", disk_steps)))
+        .set("nic_modules", linux.nodes(&args("nic", nic_steps)))
         .set("disk_devices", "")
         .set("nic_devices", "");
     setup.overlay(template);

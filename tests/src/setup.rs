@@ -150,10 +150,15 @@ impl Setup {
     }
 
     /// Writes the device tree and starts; files go to `dir`.
-    pub fn start(mut self, dir: &Path) -> Result<Running> {
+    pub fn start(self, dir: &Path) -> Result<Running> {
+        self.finish(dir)?.start(dir)
+    }
+
+    /// The machine with everything in place.
+    pub fn finish(mut self, dir: &Path) -> Result<Machine> {
         self.machine.dtb = Some(self.board(dir)?);
         self.machine.kernel = Some(image::flatten(&paths::hypervisor()?)?);
-        self.machine.start(dir)
+        Ok(self.machine)
     }
 
     fn board(&self, dir: &Path) -> Result<PathBuf> {

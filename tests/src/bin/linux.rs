@@ -21,7 +21,7 @@ fn run() -> Result<Checks> {
     let kernel = paths::kernel(&option("--series", "6.12"))?;
     let cpus = option("--cpus", "2");
     let memory = option("--mem", "512");
-    let steps = option("--do", "cpus,memory,hotplug,timer,checksum,reset");
+    let steps = option("--do", "boot,cpus,memory,hotplug,timer,checksum,reset");
     let number = |text: &str| {
         text.parse::<u32>()
             .map_err(|_| format!("'{text}' is no number"))

@@ -25,6 +25,7 @@ fn measure(name: &str, work: impl Fn()) {
 }
 
 fn all() -> Outcome {
+    println!("BENCH counter_hz {}", cpu::frequency());
     measure("hvc_roundtrip_insns", || unsafe {
         core::arch::asm!("hvc #0", inout("x0") psci::VERSION => _,
             out("x1") _, out("x2") _, out("x3") _);

@@ -1,0 +1,123 @@
+//! Figures: instructions counted by QEMU (`-icount shift=0`: one instruction
+//! takes one nanosecond of the machine's time), so that they repeat exactly
+//! on any computer, and sizes.
+
+use crate::cases::{self, spec};
+use crate::console::Line;
+use crate::image;
+use crate::machine::{Finished, Machine, Running};
+use crate::setup::{Setup, VmSpec, bootargs};
+use crate::timeline::epoch_us;
+use crate::trace::Event;
+use crate::{Result, context, initramfs, paths};
+use serde_json::{Value, json};
+use std::fs;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(400);
+const NAME: &str = "bench";
+const MEMORY_MIB: u32 = 512;
+
+/// Takes all figures, prints them, writes `target/bench/report.json`.
+pub fn run() -> Result<()> {
+    let dir = paths::fresh_dir("bench")?;
+    let mut report = json!({});
+    report["image"] = image_size()?;
+    println!("image: {}", report["image"]);
+    for (name, value) in traps()? {
+        println!("{name}: {value}");
+        report[name] = json!(value);
+    }
+    report["boot"] = boot()?;
+    println!("boot: {}", report["boot"]);
+    report["pgtable"] = tables();
+    let path = dir.join("report.json");
+    fs::write(&path, format!("{report:#}\n")).map_err(context(path.display()))?;
+    println!("written to {}", path.display());
+    Ok(())
+}
+
+/// What the image takes, in bytes.
+fn image_size() -> Result<Value> {
+    let path = paths::hypervisor()?;
+    let elf = fs::read(&path).map_err(context(path.display()))?;
+    let sizes = image::sizes(&elf)?;
+    Ok(
+        json!({"text": sizes.text, "rodata": sizes.rodata, "data": sizes.data, "bss": sizes.bss,
+              "file": image::flat_bytes(&elf)?.len()}),
+    )
+}
+
+fn counting(machine: Machine) -> Machine {
+    Machine {
+        icount: Some(0),
+        ..machine
+    }
+}
+
+/// The bare-metal guest's own measurements.
+fn traps() -> Result<Vec<(String, u64)>> {
+    let mut setup = Setup::new(counting(Machine::virt(1, 1024)))?;
+    let kernel = setup.module(&cases::image()?)?;
+    setup.vms(&[spec(&kernel, NAME, 1, "bench")]);
+    let mut running = setup.start(&paths::fresh_dir("bench-traps")?)?;
+    let verdicts = cases::listen(&mut running);
+    verdicts.all_passed()?;
+    Ok(verdicts.figures)
+}
+
+/// Instructions from reset to the guest's `/init`, with and without
+/// Stagegate. Without it the kernel starts at EL1, as a guest does.
+fn boot() -> Result<Value> {
+    let kernel = paths::kernel("6.12")?;
+    let args = bootargs(NAME, 1, MEMORY_MIB, "");
+    let mut bare = counting(Machine::bare(1, MEMORY_MIB));
+    bare.kernel = Some(kernel.image.clone());
+    bare.initrd = Some(initramfs::build(&kernel)?);
+    bare.bootargs = Some(args.clone());
+    bare.traces.push("arm_gt_recalc".into());
+    let without = reset_to_init(bare.start(&paths::fresh_dir("bench-bare")?)?)?;
+
+    let mut setup = Setup::new(counting(Machine::virt(1, 1024)))?;
+    setup.machine.traces.push("arm_gt_recalc".into());
+    let linux = setup.linux(&kernel)?;
+    setup.vms(&[VmSpec {
+        name: NAME,
+        cpus: 1,
+        memory_mib: MEMORY_MIB,
+        modules: linux.nodes(&args),
+        more: String::new(),
+    }]);
+    let with = reset_to_init(setup.start(&paths::fresh_dir("bench-hosted")?)?)?;
+    let ratio = (with as f64 / without as f64 * 1000.0).round() / 1000.0;
+    Ok(json!({"with_insns": with, "without_insns": without, "ratio": ratio}))
+}
+
+/// The machine's own time in nanoseconds when the guest says hello. QEMU
+/// traces each timer that is set, with the absolute count (1 GHz on the CPU
+/// `max`); kernels set one every few milliseconds. Idle time is included:
+/// QEMU skips it on the host, but not on this clock.
+fn reset_to_init(mut running: Running) -> Result<u64> {
+    let hello = running.console.expect("@sg hello", LIMIT)?;
+    let finished = running.finish(Duration::from_secs(60))?;
+    last_timer(&finished, &hello).ok_or_else(|| "no timer event in QEMU's trace".into())
+}
+
+/// The newest count before the line; a timer without a deadline is set to
+/// the end of time.
+fn last_timer(finished: &Finished, hello: &Line) -> Option<u64> {
+    let until = epoch_us(hello.at);
+    let before = |e: &&Event| e.at_us <= until && e.name == "arm_gt_recalc";
+    let counts = finished.trace.iter().filter(before);
+    counts
+        .filter_map(|e| e.number("next tick"))
+        .filter(|count| *count < 1 << 62)
+        .max()
+}
+
+/// What the page-table benchmarks have left behind, if they ran.
+fn tables() -> Value {
+    let path = paths::target().join("bench/pgtable.json");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or(Value::Null)
+}
