@@ -69,9 +69,11 @@ fn the_model_bites() {
     s::model_bites::<Three>();
 }
 
+type Needed = (Step, &'static str, fn(Option<Step>));
+
 /// Each step of the driver and of the power code is needed: without it, the
 /// scenario named here fails.
-const NEEDED: &[(Step, &str, fn(Option<Step>))] = &[
+const NEEDED: &[Needed] = &[
     (
         Step::CountCheck,
         "operation_holds",

@@ -17,7 +17,9 @@ pub use tbu::TbuConfig;
 
 use crate::error::Error;
 use crate::hardware::Hardware;
-use crate::mutation::{Mutation, Step};
+use crate::mutation::Mutation;
+#[cfg(any(feature = "model", loom))]
+use crate::mutation::Step;
 use crate::outside::{Clock, PowerDomain, Time};
 use crate::power::{
     Account, Delays, Machine, Mark, Powered, Sleeper, State, Supplies, Timeline, Who,

@@ -60,6 +60,6 @@ impl Dice {
 
     /// True once in `n`.
     pub fn one_in(&mut self, n: u64) -> bool {
-        self.roll() % n.max(1) == 0
+        self.roll().is_multiple_of(n.max(1))
     }
 }

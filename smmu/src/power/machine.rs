@@ -2,7 +2,7 @@
 
 use super::Powered;
 use super::meter::{Account, Meter};
-use super::supplies::{StopError, Supplies};
+use super::supplies::Supplies;
 use super::word::{State, Word};
 use crate::error::{Error, Wait};
 use crate::mutation::{Mutation, Step};
@@ -43,25 +43,25 @@ impl Default for Delays {
 }
 
 /// No deadline.
-const NEVER: u64 = u64::MAX;
+pub(super) const NEVER: u64 = u64::MAX;
 /// When an operation was in flight at the deadline: look again after this.
-const BUSY_NS: u64 = 100_000;
+pub(super) const BUSY_NS: u64 = 100_000;
 
 /// Power of one SMMU or TBU. See the module's text and docs/locking.md:
 /// `transition` before `meter`; `transition` is held over the bounded waits
 /// of a resume or suspend, `meter` over nothing.
 pub struct Machine<'a> {
-    switchable: bool,
-    word: Word,
+    pub(super) switchable: bool,
+    pub(super) word: Word,
     /// Written under `meter`.
-    deadline: AtomicU64,
-    meter: Lock<Meter>,
-    transition: Lock<()>,
+    pub(super) deadline: AtomicU64,
+    pub(super) meter: Lock<Meter>,
+    pub(super) transition: Lock<()>,
     elided: AtomicU64,
     sync_timeouts: AtomicU64,
-    supplies: Supplies<'a>,
-    delays: Delays,
-    time: &'a dyn Time,
+    pub(super) supplies: Supplies<'a>,
+    pub(super) delays: Delays,
+    pub(super) time: &'a dyn Time,
     mutation: Mutation,
 }
 
@@ -110,7 +110,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn skips(&self, step: Step) -> bool {
+    pub(super) fn skips(&self, step: Step) -> bool {
         self.mutation.skips(step)
     }
 
@@ -329,165 +329,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn due(&self, now_ns: u64, sleeper: &dyn Sleeper) {
-        let _transition = self.transition.lock();
-        let word = self.word.load();
-        match word.state() {
-            State::On => {
-                if self.close(now_ns, sleeper) {
-                    self.gate(sleeper);
-                }
-            }
-            // Masters are waiting for what failed before.
-            from @ (State::Off | State::Gated | State::Denied) if word.links() != 0 => {
-                // Told to the sleeper, and the next try is set.
-                let _ = self.wake(from, sleeper);
-            }
-            State::Gated => self.power_off(now_ns, sleeper),
-            State::Denied => self.gate(sleeper),
-            _ => self.arm(NEVER),
-        }
-    }
-
-    /// The last look, under the lock that admits links (P3).
-    fn close(&self, now_ns: u64, sleeper: &dyn Sleeper) -> bool {
-        let mut meter = self.meter.lock();
-        let early = now_ns < self.deadline.load(Ordering::Relaxed);
-        if early && !self.skips(Step::DeadlineCheck) {
-            return false;
-        }
-        let closed = self.word.close(self.skips(Step::CountCheck));
-        let next = match closed {
-            Err(word) if word.links() == 0 => now_ns.saturating_add(BUSY_NS),
-            _ => NEVER,
-        };
-        self.deadline.store(next, Ordering::Relaxed);
-        if closed.is_ok() {
-            self.show(&mut meter, State::Suspending, sleeper);
-        }
-        closed.is_ok()
-    }
-
-    /// From `Suspending` or `Denied` to `Gated`; on failure to `On`, or to
-    /// `Denied` (P9).
-    fn gate(&self, sleeper: &dyn Sleeper) {
-        let power = Powered::attest();
-        if let Err(error) = sleeper.suspend(&power) {
-            return self.stay_on(error, &power, sleeper);
-        }
-        match self.supplies.stop() {
-            Ok(()) => self.count(|account| &mut account.gates),
-            Err(StopError::Halfway(error)) => sleeper.failed(error),
-            Err(StopError::StillOn(error)) => return self.stay_on(error, &power, sleeper),
-        }
-        self.enter(State::Gated, sleeper);
-        self.arm_asleep(State::Gated);
-    }
-
-    fn stay_on(&self, error: Error, power: &Powered, sleeper: &dyn Sleeper) {
-        self.count(|account| &mut account.suspend_failures);
-        self.note_error(error);
-        sleeper.failed(error);
-        let state = match sleeper.resume(power) {
-            Ok(()) => State::On,
-            Err(error) => {
-                self.note_error(error);
-                sleeper.failed(error);
-                State::Denied
-            }
-        };
-        self.enter(state, sleeper);
-        self.arm_retry();
-    }
-
-    fn power_off(&self, now_ns: u64, sleeper: &dyn Sleeper) {
-        self.arm(NEVER);
-        if self.delays.off_ns.is_none() || !self.supplies.has_domain() {
-            return;
-        }
-        match self.supplies.power_off() {
-            Ok(()) => self.enter(State::Off, sleeper),
-            Err(error) => {
-                sleeper.failed(error);
-                self.arm(now_ns.saturating_add(self.delays.retry_ns));
-            }
-        }
-    }
-
-    /// The one way up (P5). Under the transition lock.
-    fn wake(&self, from: State, sleeper: &dyn Sleeper) -> Result<(), Error> {
-        self.arm(NEVER);
-        if !self.skips(Step::ResumePublish) {
-            self.enter(State::Resuming, sleeper);
-        }
-        // The state, then this barrier, then the invalidation (P12); the
-        // other side is in `hold_or_elide`.
-        full_barrier();
-        if let Err(error) = self.supply(from) {
-            self.count(|account| &mut account.resume_failures);
-            sleeper.failed(error);
-            self.enter(from, sleeper);
-            self.arm_asleep(from);
-            return Err(error);
-        }
-        let power = Powered::attest();
-        match sleeper.resume(&power) {
-            Ok(()) => {
-                self.count(|account| &mut account.wakes);
-                self.word.set(State::On);
-                Ok(())
-            }
-            Err(error) => {
-                self.deny(error, &power, sleeper);
-                Err(error)
-            }
-        }
-    }
-
-    fn supply(&self, from: State) -> Result<(), Error> {
-        match from {
-            State::Off => {
-                self.supplies.power_on()?;
-                self.supplies.start().inspect_err(|_| {
-                    // Left up is wasteful, not wrong.
-                    let _ = self.supplies.power_off();
-                })
-            }
-            State::Gated => self.supplies.start(),
-            // Clocked already.
-            _ => Ok(()),
-        }
-    }
-
-    /// After a resume that failed: gated if the hardware says that it forgot
-    /// everything, else denied, with its clocks on, until a retry succeeds.
-    fn deny(&self, error: Error, power: &Powered, sleeper: &dyn Sleeper) {
-        self.count(|account| &mut account.resume_failures);
-        self.note_error(error);
-        sleeper.failed(error);
-        let clean = sleeper.suspend(power).is_ok();
-        if clean && !matches!(self.supplies.stop(), Err(StopError::StillOn(_))) {
-            self.enter(State::Gated, sleeper);
-            self.arm_asleep(State::Gated);
-        } else {
-            self.enter(State::Denied, sleeper);
-            self.arm_retry();
-        }
-    }
-
-    /// Forces an SMMU that is on into `Denied` although links are active:
-    /// its hardware said that it cannot go on. Retried like a failed resume;
-    /// the next activation or tick tries.
-    pub fn condemn(&self, error: Error, sleeper: &dyn Sleeper) {
-        let _transition = self.transition.lock();
-        if self.word.load().state() == State::On {
-            sleeper.failed(error);
-            self.word.set(State::Suspending);
-            let power = Powered::attest();
-            self.stay_on(error, &power, sleeper);
-        }
-    }
-
     /// The account up to `now_ns`. No register is touched.
     pub fn account(&self, now_ns: u64) -> Account {
         let mut account = self.meter.lock().read(now_ns);
@@ -496,13 +337,13 @@ impl<'a> Machine<'a> {
         account
     }
 
-    fn enter(&self, state: State, sleeper: &dyn Sleeper) {
+    pub(super) fn enter(&self, state: State, sleeper: &dyn Sleeper) {
         let mut meter = self.meter.lock();
         self.word.set(state);
         self.show(&mut meter, self.word.load().shown(), sleeper);
     }
 
-    fn show(&self, meter: &mut Meter, state: State, sleeper: &dyn Sleeper) -> u64 {
+    pub(super) fn show(&self, meter: &mut Meter, state: State, sleeper: &dyn Sleeper) -> u64 {
         let now = self.time.now_ns();
         if meter.enter(state, now) {
             sleeper.changed(state, now);
@@ -510,34 +351,15 @@ impl<'a> Machine<'a> {
         now
     }
 
-    fn count(&self, field: impl FnOnce(&mut Account) -> &mut u64) {
+    pub(super) fn count(&self, field: impl FnOnce(&mut Account) -> &mut u64) {
         let mut meter = self.meter.lock();
         let count = field(&mut meter.account);
         *count = count.saturating_add(1);
     }
 
-    fn arm(&self, deadline: u64) {
+    pub(super) fn arm(&self, deadline: u64) {
         let _meter = self.meter.lock();
         self.deadline.store(deadline, Ordering::Relaxed);
-    }
-
-    /// The next deadline of one who is off or gated: another try if masters
-    /// wait, else the power domain's.
-    fn arm_asleep(&self, state: State) {
-        if self.word.load().links() != 0 {
-            return self.arm_retry();
-        }
-        let off = self.delays.off_ns.filter(|_| self.supplies.has_domain());
-        let deadline = match off {
-            Some(delay) if state == State::Gated => self.time.now_ns().saturating_add(delay),
-            _ => NEVER,
-        };
-        self.arm(deadline);
-    }
-
-    fn arm_retry(&self) {
-        let now = self.time.now_ns();
-        self.arm(now.saturating_add(self.delays.retry_ns));
     }
 }
 

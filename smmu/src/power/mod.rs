@@ -8,6 +8,7 @@ mod machine;
 mod meter;
 mod supplies;
 mod timeline;
+mod transitions;
 mod word;
 
 pub use machine::{Delays, Hold, Machine, Sleeper};

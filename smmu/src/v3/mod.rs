@@ -4,6 +4,8 @@
 //! This one ties them together and holds what needs an order of steps:
 //! probe, resume, suspend, recovery.
 
+mod bringup;
+mod config;
 mod contexts;
 mod errata;
 mod events;
@@ -13,82 +15,27 @@ mod queue;
 pub mod spec;
 mod stream;
 
+pub use config::{Config, Interrupts};
 pub use errata::Errata;
 pub use features::{Features, IdRegisters};
 
-use crate::error::{Error, Wait};
+use crate::error::Error;
 use crate::fault::FaultRecord;
 use crate::hardware::{Hardware, Limits, StreamAction, Ticket};
 use crate::mutation::{Mutation, Step};
 use crate::outside::{DmaMemory, Registers, Time};
-use crate::poll;
 use crate::power::Powered;
 use crate::types::{ContextId, IpaRange, Stage2, StreamId, Vmid};
+use bringup::deny_all;
 use contexts::Contexts;
 use core::fmt::{self, Write};
 use events::EventQueue;
 use invalidate::Speller;
 use queue::{CommandQueue, Env};
 use spec::command::Command;
-use spec::regs::{self, cr0, gbpa, gerror, irq_ctrl};
+use spec::regs::{self, gerror};
 use spec::ste::{self, Ste};
 use stream::StreamTable;
-
-/// Where interrupts go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Interrupts {
-    /// Wires, as the device tree says.
-    #[default]
-    Wired,
-    /// Memory writes: (address, data) for events and for global errors.
-    Message {
-        /// For the event queue.
-        events: (u64, u32),
-        /// For global errors.
-        errors: (u64, u32),
-    },
-}
-
-/// What the board or operator decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Bound of each hardware wait, nanoseconds.
-    pub bound_ns: u64,
-    /// Contexts (domains) at most.
-    pub contexts: usize,
-    /// log2 of the command queue's entries, cut to what the SMMU has.
-    pub cmdq_log2: u8,
-    /// log2 of the event queue's entries, cut to what the SMMU has.
-    pub evtq_log2: u8,
-    /// Where interrupts go.
-    pub interrupts: Interrupts,
-    /// A step to leave out, for tests that prove that it is needed.
-    #[cfg(any(feature = "model", loom))]
-    pub leave_out: Option<Step>,
-}
-
-impl Config {
-    fn mutation(&self) -> Mutation {
-        #[cfg(any(feature = "model", loom))]
-        return Mutation::of(self.leave_out);
-        #[cfg(not(any(feature = "model", loom)))]
-        Mutation::default()
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            bound_ns: 50_000_000,
-            contexts: 64,
-            cmdq_log2: 8,
-            evtq_log2: 7,
-            interrupts: Interrupts::Wired,
-            #[cfg(any(feature = "model", loom))]
-            leave_out: None,
-        }
-    }
-}
 
 /// One SMMUv3.
 pub struct V3<'a, R> {
@@ -177,97 +124,6 @@ impl<'a, R: Registers> V3<'a, R> {
         Ok(Ticket(ticket))
     }
 
-    /// Forgets all configuration and translations, and waits for it.
-    fn invalidate_all(&self, power: &Powered, left_out: [Step; 2]) -> Result<(), Error> {
-        let [configuration, translations] = left_out.map(|step| self.mutation.skips(step));
-        let el2 = self.features.hyp.then_some(Command::TlbiEl2All);
-        let all = (!configuration)
-            .then_some(Command::CfgiAll)
-            .into_iter()
-            .chain((!translations).then_some(Command::TlbiNsnhAll))
-            .chain(el2);
-        let ticket = self.start(power, &mut { all })?;
-        self.wait(power, ticket)
-    }
-
-    fn set_cr0(&self, power: &Powered, value: u32) -> Result<(), Error> {
-        set_cr0(power, &self.regs, self.time, self.config.bound_ns, value)
-    }
-
-    fn deny_all(&self, power: &Powered) -> Result<(), Error> {
-        deny_all(power, &self.regs, self.time, self.config.bound_ns)
-    }
-
-    fn abort_when_disabled(&self, power: &Powered) -> Result<(), Error> {
-        abort_when_disabled(power, &self.regs, self.time, self.config.bound_ns)
-    }
-
-    /// Still the part that was probed? Power may have failed to come up.
-    fn check_identity(&self) -> Result<(), Error> {
-        if IdRegisters::read(&self.regs) == self.features.id {
-            Ok(())
-        } else {
-            Err(Error::Stuck(regs::IDR0))
-        }
-    }
-
-    /// Everything of `resume` before streams may pass.
-    fn prepare(&self, power: &Powered) -> Result<(), Error> {
-        self.check_identity()?;
-        self.deny_all(power)?;
-        self.set_interrupts(power, 0)?;
-        let r = &self.regs;
-        let attributes = if self.features.coherent {
-            regs::cr1::COHERENT
-        } else {
-            regs::cr1::NON_COHERENT
-        };
-        r.write32(regs::CR1, attributes);
-        r.write32(regs::CR2, regs::cr2::RECINVSID | regs::cr2::PTM);
-        let (base, shape) = self.streams.registers();
-        r.write64(regs::STRTAB_BASE, base);
-        r.write32(regs::STRTAB_BASE_CFG, shape);
-        self.restart_commands(power, Error::Denied, 0)?;
-        self.invalidate_all(power, RESUME)?;
-        self.events.restart(power, &self.env());
-        self.set_cr0(power, cr0::CMDQEN | cr0::EVENTQEN)?;
-        self.program_interrupts(power)
-    }
-
-    /// Starts the command queue afresh, with the other enables as `keep`.
-    fn restart_commands(&self, power: &Powered, reason: Error, keep: u32) -> Result<(), Error> {
-        self.set_cr0(power, keep)?;
-        self.commands.restart(power, &self.env(), reason);
-        // Old errors are of a queue that is gone (6.3.19).
-        let stale = self.regs.read32(regs::GERROR);
-        self.regs.write32(regs::GERRORN, stale);
-        self.set_cr0(power, keep | cr0::CMDQEN)
-    }
-
-    fn program_interrupts(&self, power: &Powered) -> Result<(), Error> {
-        if self.features.msi {
-            let (events, errors) = match self.config.interrupts {
-                Interrupts::Wired => ((0, 0), (0, 0)),
-                Interrupts::Message { events, errors } => (events, errors),
-            };
-            let r = &self.regs;
-            r.write64(regs::EVENTQ_IRQ_CFG0, events.0);
-            r.write32(regs::EVENTQ_IRQ_CFG1, events.1);
-            r.write32(regs::EVENTQ_IRQ_CFG2, DEVICE_NGNRE);
-            r.write64(regs::GERROR_IRQ_CFG0, errors.0);
-            r.write32(regs::GERROR_IRQ_CFG1, errors.1);
-            r.write32(regs::GERROR_IRQ_CFG2, DEVICE_NGNRE);
-        }
-        self.set_interrupts(power, irq_ctrl::EVENTQ | irq_ctrl::GERROR)
-    }
-
-    fn set_interrupts(&self, _: &Powered, value: u32) -> Result<(), Error> {
-        self.regs.write32(regs::IRQ_CTRL, value);
-        poll::until(self.time, self.config.bound_ns, Wait::Acknowledge, || {
-            Ok(self.regs.read32(regs::IRQ_CTRLACK) == value)
-        })
-    }
-
     fn speller(&self, context: ContextId) -> Result<Speller, Error> {
         let context = self.contexts.get(context)?;
         Ok(Speller {
@@ -335,61 +191,6 @@ impl<'a, R: Registers> V3<'a, R> {
     }
 }
 
-/// The steps of an `invalidate_all` in resume.
-const RESUME: [Step; 2] = [
-    Step::ResumeForgetsConfiguration,
-    Step::ResumeForgetsTranslations,
-];
-
-/// MSI write attribute: Device-nGnRE (6.3.22).
-const DEVICE_NGNRE: u32 = 0b0001;
-
-fn set_cr0(
-    _: &Powered,
-    regs: &impl Registers,
-    time: &dyn Time,
-    bound_ns: u64,
-    value: u32,
-) -> Result<(), Error> {
-    regs.write32(regs::CR0, value);
-    poll::until(time, bound_ns, Wait::Acknowledge, || {
-        Ok(regs.read32(regs::CR0ACK) == value)
-    })
-}
-
-/// GBPA aborts, then everything is disabled: at no moment may a stream pass
-/// (6.3.14; GBPA rules as soon as SMMUEN is 0).
-fn deny_all(
-    power: &Powered,
-    regs: &impl Registers,
-    time: &dyn Time,
-    bound_ns: u64,
-) -> Result<(), Error> {
-    abort_when_disabled(power, regs, time, bound_ns)?;
-    set_cr0(power, regs, time, bound_ns, 0)
-}
-
-fn abort_when_disabled(
-    _: &Powered,
-    regs: &impl Registers,
-    time: &dyn Time,
-    bound_ns: u64,
-) -> Result<(), Error> {
-    let settled = || {
-        poll::until(time, bound_ns, Wait::GlobalBypass, || {
-            Ok(regs.read32(regs::GBPA) & gbpa::UPDATE == 0)
-        })
-    };
-    settled()?;
-    let value = regs.read32(regs::GBPA) | gbpa::ABORT | gbpa::UPDATE;
-    regs.write32(regs::GBPA, value);
-    settled()?;
-    if regs.read32(regs::GBPA) & gbpa::ABORT == 0 {
-        return Err(Error::Stuck(regs::GBPA));
-    }
-    Ok(())
-}
-
 impl<R: Registers> Hardware for V3<'_, R> {
     fn limits(&self) -> Limits {
         Limits {
@@ -407,33 +208,11 @@ impl<R: Registers> Hardware for V3<'_, R> {
     }
 
     fn resume(&self, power: &Powered) -> Result<(), Error> {
-        let outcome = self
-            .prepare(power)
-            .and_then(|()| self.set_cr0(power, cr0::SMMUEN | cr0::CMDQEN | cr0::EVENTQEN));
-        if outcome.is_err() {
-            // Already an error; what this says adds nothing to it.
-            let _ = self.deny_all(power);
-        }
-        outcome
+        self.bring_up(power)
     }
 
     fn suspend(&self, power: &Powered) -> Result<(), Error> {
-        // Terminate first: GBPA, then SMMUEN. The command queue stays on, so
-        // that the invalidation and its sync can complete.
-        let skips = |step| self.mutation.skips(step);
-        if !skips(Step::SuspendTerminates) {
-            self.abort_when_disabled(power)?;
-            self.set_cr0(power, cr0::CMDQEN | cr0::EVENTQEN)?;
-        }
-        if !skips(Step::SuspendSyncs) {
-            self.invalidate_all(power, [Step::SuspendSyncs; 2])?;
-        }
-        self.set_interrupts(power, 0)?;
-        if !skips(Step::SuspendDisables) {
-            self.set_cr0(power, 0)?;
-        }
-        // Posted writes must arrive before the clock stops.
-        self.check_identity()
+        self.bring_down(power)
     }
 
     fn open(&self, tables: &Stage2, vmid: Option<Vmid>) -> Result<(ContextId, Vmid), Error> {
@@ -510,9 +289,7 @@ impl<R: Registers> Hardware for V3<'_, R> {
     }
 
     fn recover(&self, power: &Powered) -> Result<(), Error> {
-        let running = self.regs.read32(regs::CR0ACK) & (cr0::SMMUEN | cr0::EVENTQEN);
-        self.restart_commands(power, Error::Timeout(Wait::Sync), running)?;
-        self.invalidate_all(power, RESUME)
+        self.restart_path(power)
     }
 
     fn drain_faults(&self, power: &Powered, sink: &mut dyn FnMut(FaultRecord)) -> u32 {

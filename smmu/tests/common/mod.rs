@@ -136,7 +136,7 @@ impl<B: Backend> Rig<B> {
             leave_out: setup.leave_out,
             ..SmmuConfig::default()
         };
-        let shared: &'static Ram = &**leak(ram.clone());
+        let shared: &Arc<Ram> = leak(ram.clone());
         let smmu = Smmu::probe(&config, time, |power| {
             B::probe(power, model.clone(), shared, time, setup.leave_out)
         })?;

@@ -8,6 +8,9 @@ use crate::v3::spec::regs::{cr0, gbpa};
 use crate::v3::spec::{bits, event::id, ste};
 use std::collections::BTreeMap;
 
+/// A word of every cached entry.
+type Part = fn(&mut Cache) -> &mut BTreeMap<u32, u64>;
+
 impl Inner {
     pub(super) fn tbu_of(&self, stream: u32) -> usize {
         self.place.get(&stream).copied().unwrap_or(0)
@@ -171,7 +174,7 @@ impl Inner {
 
     /// Parts of an entry may go at any time, one by one.
     fn evict(&mut self, stream: u32, tbu: usize) {
-        let parts: [fn(&mut Cache) -> &mut BTreeMap<u32, u64>; 3] = [
+        let parts: [Part; 3] = [
             |cache| &mut cache.first,
             |cache| &mut cache.second,
             |cache| &mut cache.third,
@@ -200,13 +203,7 @@ impl Inner {
     }
 
     /// A word of an entry: from the TBU's cache, the TCU's, or memory.
-    fn word(
-        &mut self,
-        stream: u32,
-        tbu: usize,
-        number: u64,
-        part: fn(&mut Cache) -> &mut BTreeMap<u32, u64>,
-    ) -> u64 {
+    fn word(&mut self, stream: u32, tbu: usize, number: u64, part: Part) -> u64 {
         let cached = part(&mut self.tbus[tbu]).get(&stream).copied();
         let word = match cached.or_else(|| part(&mut self.tcu).get(&stream).copied()) {
             Some(word) => word,
