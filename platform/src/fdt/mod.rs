@@ -99,7 +99,7 @@ pub fn announced_size(bytes: &[u8]) -> Result<usize, FdtError> {
     let version = be32(bytes, 20).ok_or(short)?;
     let oldest_reader = be32(bytes, 24).ok_or(short)?;
     if version < 17 || oldest_reader > 17 {
-        return Err(FdtError::Version(version));
+        return Err(FdtError::Version(version.max(oldest_reader)));
     }
     if size > MAX_SIZE {
         return Err(FdtError::TooLarge(size));

@@ -1,0 +1,135 @@
+//! Fakes with a will of their own: registers, time, firmware.
+use crate::facts::Conduit;
+use crate::mmio::Mmio;
+use crate::supply::{Services, SupplyError, Switch};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+use spin::Mutex;
+
+type Hook = fn(&mut BTreeMap<usize, u32>, usize, u32);
+
+/// A register file. A hook may do what hardware does on a write.
+#[derive(Clone)]
+pub(super) struct Registers {
+    pub(super) file: Arc<Mutex<BTreeMap<usize, u32>>>,
+    pub(super) writes: Arc<Mutex<Vec<(usize, u32)>>>,
+    hook: Hook,
+}
+
+/// A register that just keeps what is written.
+pub(super) fn keep(file: &mut BTreeMap<usize, u32>, offset: usize, value: u32) {
+    file.insert(offset, value);
+}
+
+impl Registers {
+    pub(super) fn new(hook: Hook) -> Self {
+        Self {
+            file: Arc::default(),
+            writes: Arc::default(),
+            hook,
+        }
+    }
+
+    pub(super) fn set(&self, offset: usize, value: u32) {
+        self.file.lock().insert(offset, value);
+    }
+}
+
+impl Mmio for Registers {
+    fn read8(&self, offset: usize) -> u8 {
+        self.read32(offset) as u8
+    }
+    fn read16(&self, offset: usize) -> u16 {
+        self.read32(offset) as u16
+    }
+    fn read32(&self, offset: usize) -> u32 {
+        self.file.lock().get(&offset).copied().unwrap_or(0)
+    }
+    fn read64(&self, offset: usize) -> u64 {
+        u64::from(self.read32(offset))
+    }
+    fn write8(&self, offset: usize, value: u8) {
+        self.write32(offset, u32::from(value));
+    }
+    fn write16(&self, offset: usize, value: u16) {
+        self.write32(offset, u32::from(value));
+    }
+    fn write32(&self, offset: usize, value: u32) {
+        self.writes.lock().push((offset, value));
+        (self.hook)(&mut self.file.lock(), offset, value);
+    }
+    fn write64(&self, offset: usize, value: u64) {
+        self.write32(offset, value as u32);
+    }
+}
+
+/// What firmware does on a call.
+type Answer = dyn Fn(Conduit, u32, [u64; 6]) -> [u64; 4] + Send + Sync;
+
+/// Time that passes by 10 us a look, and firmware.
+pub(super) struct World {
+    now: AtomicU64,
+    answer: alloc::boxed::Box<Answer>,
+}
+
+impl World {
+    pub(super) fn new(
+        answer: impl Fn(Conduit, u32, [u64; 6]) -> [u64; 4] + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            now: AtomicU64::new(0),
+            answer: alloc::boxed::Box::new(answer),
+        })
+    }
+
+    pub(super) fn silent() -> Arc<Self> {
+        Self::new(|_, _, _| [u64::MAX; 4])
+    }
+
+    pub(super) fn elapsed(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+}
+
+impl Services for World {
+    fn now_us(&self) -> u64 {
+        self.now.fetch_add(10, Ordering::Relaxed)
+    }
+
+    fn call(&self, conduit: Conduit, function: u32, args: [u64; 6]) -> [u64; 4] {
+        (self.answer)(conduit, function, args)
+    }
+}
+
+/// A switch that writes down what happens, and fails on demand.
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub(super) log: Arc<Mutex<Vec<&'static str>>>,
+    pub(super) names: (&'static str, &'static str),
+    pub(super) fails: Mutex<bool>,
+}
+
+impl Recorder {
+    fn act(&self, what: &'static str) -> Result<(), SupplyError> {
+        self.log.lock().push(what);
+        if *self.fails.lock() {
+            Err(SupplyError::Timeout(1))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Switch for Recorder {
+    fn enable(&self) -> Result<(), SupplyError> {
+        self.act(self.names.0)
+    }
+    fn disable(&self) -> Result<(), SupplyError> {
+        self.act(self.names.1)
+    }
+    fn is_on(&self) -> Result<bool, SupplyError> {
+        Ok(true)
+    }
+}

@@ -1,0 +1,5 @@
+//! Every driver against a fake register file or a fake firmware.
+mod fake;
+mod firmware;
+mod registers;
+mod registry;

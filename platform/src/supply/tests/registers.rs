@@ -1,0 +1,288 @@
+use super::fake::{Recorder, Registers, World, keep};
+use crate::supply::gpio::{Bank, GpioGate};
+use crate::supply::pl061::Pl061;
+use crate::supply::qcom::{self, BranchEntry, Controller, DomainEntry, Table};
+use crate::supply::{Counted, SupplyError, SupplyKind, Switch};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use spin::Mutex;
+
+const DIRECTION: usize = 0x400;
+
+/// A PL061 behind one word of data: the address masks the access.
+fn pl061_write(file: &mut BTreeMap<usize, u32>, offset: usize, value: u32) {
+    if offset >= DIRECTION {
+        file.insert(offset, value);
+        return;
+    }
+    let mask = (offset >> 2) as u32;
+    let direction = file.get(&DIRECTION).copied().unwrap_or(0);
+    let data = file.get(&0x3fc).copied().unwrap_or(0);
+    let data = data & !(mask & direction) | value & mask & direction;
+    for line in 0..8 {
+        file.insert((1 << line) << 2, data & 1 << line);
+    }
+    file.insert(0x3fc, data);
+}
+
+#[test]
+fn a_gate_on_pl061_drives_its_line_and_no_other() {
+    let registers = Registers::new(pl061_write);
+    registers.set(DIRECTION, 0x08);
+    let bank: Arc<dyn Bank> = Arc::new(Pl061::new(registers.clone()));
+    let gate = GpioGate::new(bank.clone(), 5, 0);
+    assert!(
+        registers.writes.lock().is_empty(),
+        "nothing is touched before the first switch"
+    );
+    assert_eq!(gate.is_on(), Ok(false));
+    gate.enable().unwrap();
+    assert_eq!(registers.writes.lock().last(), Some(&(0x20 << 2, 0x20)));
+    assert_eq!(registers.file.lock()[&DIRECTION], 0x28);
+    assert_eq!(registers.file.lock()[&0x3fc], 0x20);
+    assert_eq!((gate.is_on(), gate.is_fixed()), (Ok(true), false));
+    gate.disable().unwrap();
+    assert_eq!(registers.file.lock()[&0x3fc], 0);
+    assert_eq!(bank.driven(5), Some(false));
+    assert_eq!(bank.driven(4), None);
+}
+
+#[test]
+fn an_active_low_gate_is_on_when_low() {
+    let bank: Arc<dyn Bank> = Arc::new(Pl061::new(Registers::new(pl061_write)));
+    let gate = GpioGate::new(bank.clone(), 2, 1);
+    gate.disable().unwrap();
+    assert_eq!((bank.driven(2), gate.is_on()), (Some(true), Ok(false)));
+    gate.enable().unwrap();
+    assert_eq!((bank.driven(2), gate.is_on()), (Some(false), Ok(true)));
+}
+
+#[test]
+fn a_line_that_does_not_follow_is_reported() {
+    let dead = Registers::new(|_, _, _| {});
+    let bank: Arc<dyn Bank> = Arc::new(Pl061::new(dead));
+    assert_eq!(
+        GpioGate::new(bank, 0, 0).enable(),
+        Err(SupplyError::Stuck(0))
+    );
+}
+
+static TABLE: Table = Table {
+    compatible: "test,cc",
+    clocks: &[
+        BranchEntry {
+            number: 1,
+            enable: 0x10,
+            mask: 1,
+            halt: 0x10,
+            voted: false,
+            reports: true,
+        },
+        BranchEntry {
+            number: 2,
+            enable: 0x20,
+            mask: 8,
+            halt: 0x24,
+            voted: true,
+            reports: true,
+        },
+        BranchEntry {
+            number: 3,
+            enable: 0x30,
+            mask: 1,
+            halt: 0x30,
+            voted: false,
+            reports: false,
+        },
+    ],
+    domains: &[
+        DomainEntry {
+            number: 0,
+            gdscr: 0x40,
+            status: None,
+            status_in_config: false,
+            voted: false,
+        },
+        DomainEntry {
+            number: 1,
+            gdscr: 0x50,
+            status: Some(0x60),
+            status_in_config: false,
+            voted: true,
+        },
+        DomainEntry {
+            number: 2,
+            gdscr: 0x70,
+            status: None,
+            status_in_config: true,
+            voted: false,
+        },
+    ],
+};
+
+/// Hardware that follows at once.
+fn obedient(file: &mut BTreeMap<usize, u32>, offset: usize, value: u32) {
+    file.insert(offset, value);
+    match offset {
+        0x10 => {
+            file.insert(
+                0x10,
+                if value & 1 == 1 {
+                    value & !(1 << 31)
+                } else {
+                    value | 1 << 31
+                },
+            );
+        }
+        0x20 => {
+            file.insert(0x24, if value & 8 == 8 { 0 } else { 1 << 31 });
+        }
+        0x40 => {
+            file.insert(
+                0x40,
+                if value & 1 == 1 {
+                    value & !(1 << 31)
+                } else {
+                    value | 1 << 31
+                },
+            );
+        }
+        0x50 => {
+            file.insert(0x60, if value & 1 == 1 { 0 } else { 1 << 31 });
+        }
+        0x70 => {
+            file.insert(0x74, if value & 1 == 1 { 1 << 15 } else { 1 << 16 });
+        }
+        _ => {}
+    }
+}
+
+fn switch(registers: &Registers, kind: SupplyKind, number: u32) -> (Arc<dyn Switch>, Arc<World>) {
+    let world = World::silent();
+    let controller = Arc::new(Controller::new(registers.clone(), &TABLE));
+    (
+        qcom::switch(controller, world.clone(), kind, number).unwrap(),
+        world,
+    )
+}
+
+#[test]
+fn qualcomm_clocks_and_domains_follow() {
+    let registers = Registers::new(obedient);
+    registers.set(0x10, 0x8000_00f0);
+    registers.set(0x24, 1 << 31);
+    for (kind, numbers) in [(SupplyKind::Clock, 1..4), (SupplyKind::PowerDomain, 0..3)] {
+        for number in numbers {
+            let (switch, _) = switch(&registers, kind, number);
+            switch.enable().unwrap();
+            assert_eq!(switch.is_on(), Ok(true), "{kind:?} {number}");
+            switch.disable().unwrap();
+            assert_eq!(switch.is_on(), Ok(false), "{kind:?} {number}");
+        }
+    }
+    assert_eq!(
+        registers.file.lock()[&0x10] & 0xff,
+        0xf0,
+        "other bits are kept"
+    );
+}
+
+#[test]
+fn qualcomm_hardware_that_does_not_follow_is_given_up_on() {
+    let registers = Registers::new(keep);
+    registers.set(0x10, 1 << 31);
+    registers.set(0x24, 1 << 31);
+    let (clock, world) = switch(&registers, SupplyKind::Clock, 1);
+    assert_eq!(clock.enable(), Err(SupplyError::Timeout(200)));
+    assert!((200..400).contains(&world.elapsed()));
+    let (domain, _) = switch(&registers, SupplyKind::PowerDomain, 0);
+    assert_eq!(domain.enable(), Err(SupplyError::Timeout(1_500)));
+    let (domain, _) = switch(&registers, SupplyKind::PowerDomain, 2);
+    assert_eq!(domain.disable(), Err(SupplyError::Timeout(1_500)));
+}
+
+#[test]
+fn a_voted_clock_may_keep_running_for_others() {
+    let registers = Registers::new(keep);
+    let (clock, world) = switch(&registers, SupplyKind::Clock, 2);
+    registers.set(0x20, 0xff);
+    registers.set(0x24, 0);
+    clock.disable().unwrap();
+    assert_eq!(registers.file.lock()[&0x20], 0xf7);
+    assert_eq!(world.elapsed(), 0, "nothing to wait for");
+}
+
+#[test]
+fn an_unknown_clock_has_no_switch() {
+    let controller = Arc::new(Controller::new(Registers::new(keep), &TABLE));
+    assert!(qcom::switch(controller, World::silent(), SupplyKind::Clock, 9).is_none());
+}
+
+/// A clock that needs two parents, all writing to one log.
+fn family() -> (Counted, Arc<Mutex<Vec<&'static str>>>, [Arc<Recorder>; 3]) {
+    let log = Arc::<Mutex<Vec<&'static str>>>::default();
+    let make = |names| {
+        Arc::new(Recorder {
+            log: log.clone(),
+            names,
+            fails: Mutex::new(false),
+        })
+    };
+    let [a, b, own] = [
+        make(("+a", "-a")),
+        make(("+b", "-b")),
+        make(("+own", "-own")),
+    ];
+    let counted = Counted::new(own.clone(), alloc::vec![a.clone(), b.clone()]);
+    (counted, log, [a, b, own])
+}
+
+#[test]
+fn parents_go_on_first_and_off_last_and_once() {
+    let (counted, log, _) = family();
+    counted.enable().unwrap();
+    counted.enable().unwrap();
+    counted.disable().unwrap();
+    assert_eq!(
+        log.lock().drain(..).collect::<Vec<_>>(),
+        ["+a", "+b", "+own"]
+    );
+    counted.disable().unwrap();
+    assert_eq!(
+        log.lock().drain(..).collect::<Vec<_>>(),
+        ["-own", "-b", "-a"]
+    );
+    assert_eq!(counted.disable(), Err(SupplyError::Unbalanced));
+}
+
+#[test]
+fn a_failed_start_leaves_nothing_on() {
+    let (counted, log, [_, b, own]) = family();
+    *own.fails.lock() = true;
+    assert!(counted.enable().is_err());
+    assert_eq!(
+        log.lock().drain(..).collect::<Vec<_>>(),
+        ["+a", "+b", "+own", "-b", "-a"]
+    );
+    *b.fails.lock() = true;
+    assert!(counted.enable().is_err());
+    assert_eq!(log.lock().drain(..).collect::<Vec<_>>(), ["+a", "+b", "-a"]);
+    assert_eq!(counted.disable(), Err(SupplyError::Unbalanced));
+}
+
+#[test]
+fn what_will_not_stop_keeps_its_parents_and_its_user() {
+    let (counted, log, [_, _, own]) = family();
+    counted.enable().unwrap();
+    log.lock().clear();
+    *own.fails.lock() = true;
+    assert!(counted.disable().is_err());
+    assert_eq!(log.lock().drain(..).collect::<Vec<_>>(), ["-own"]);
+    *own.fails.lock() = false;
+    counted.disable().unwrap();
+    assert_eq!(
+        log.lock().drain(..).collect::<Vec<_>>(),
+        ["-own", "-b", "-a"]
+    );
+}

@@ -1,0 +1,170 @@
+use super::fake::{Registers, World, keep};
+use crate::facts::reference::{CLOCKS, POWER_DOMAINS, supplies};
+use crate::fdt::Blob;
+use crate::probe::Probed;
+use crate::region::Region;
+use crate::supply::{Environment, OpenError, Services, Suppliers, SupplyKind, Switch};
+use crate::tree::Tree;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use spin::Mutex;
+
+/// Registers by address, each a plain memory.
+struct Fakes {
+    windows: Arc<Mutex<BTreeMap<u64, Registers>>>,
+    world: Arc<World>,
+}
+
+impl Environment for Fakes {
+    type Registers = Registers;
+
+    fn registers(&self, region: Region) -> Option<Registers> {
+        (region.base != 0xbad_0000).then(|| {
+            let mut windows = self.windows.lock();
+            windows
+                .entry(region.base)
+                .or_insert_with(|| Registers::new(keep))
+                .clone()
+        })
+    }
+
+    fn services(&self) -> Arc<dyn Services> {
+        self.world.clone()
+    }
+}
+
+const SOURCE: &str = r#"/dts-v1/; / { #address-cells = <1>; #size-cells = <1>;
+    psci { compatible = "arm,psci-1.0"; method = "smc"; };
+    osc: osc { compatible = "fixed-clock"; #clock-cells = <0>; };
+    half: half { compatible = "fixed-factor-clock"; #clock-cells = <0>; clocks = <&osc>; };
+    gpio: gpio@1000 { compatible = "arm,pl061"; #gpio-cells = <2>; reg = <0x1000 0x1000>; };
+    lost: gpio@bad0000 { compatible = "arm,pl061"; #gpio-cells = <2>; reg = <0xbad0000 0x1000>; };
+    gate: gate { compatible = "gpio-gate-clock"; #clock-cells = <0>; clocks = <&half>; enable-gpios = <&gpio 5 0>; };
+    inner: inner { compatible = "gpio-gate-clock"; #clock-cells = <0>; clocks = <&gate>; enable-gpios = <&gpio 6 0>; };
+    ninth: ninth { compatible = "gpio-gate-clock"; #clock-cells = <0>; enable-gpios = <&gpio 8 0>; };
+    nogpio: nogpio { compatible = "gpio-gate-clock"; #clock-cells = <0>; };
+    nobank: nobank { compatible = "gpio-gate-clock"; #clock-cells = <0>; enable-gpios = <&lost 1 0>; };
+    ring: ring { compatible = "gpio-gate-clock"; #clock-cells = <0>; clocks = <&ring>; enable-gpios = <&gpio 1 0>; };
+    odd: odd { compatible = "test,clock"; #clock-cells = <0>; };
+    eemi: zynqmp-firmware { compatible = "xlnx,zynqmp-firmware"; method = "smc"; #power-domain-cells = <1>;
+        zclk: clock-controller { compatible = "xlnx,zynqmp-clk"; #clock-cells = <1>; }; };
+    firmware { scmi { compatible = "arm,scmi-smc"; arm,smc-id = <0x82000010>; shmem = <&shmem>;
+        #address-cells = <1>; #size-cells = <0>;
+        domains: protocol@11 { reg = <0x11>; #power-domain-cells = <1>; };
+        voltage: protocol@17 { reg = <0x17>; #power-domain-cells = <1>; }; }; };
+    shmem: shmem@5000 { compatible = "arm,scmi-shmem"; reg = <0x5000 0x1000>; };
+    user { clocks = <&gate>, <&gate>, <&inner>, <&half>, <&zclk 5>;
+        power-domains = <&domains 2>, <&eemi 0x45>, <&voltage 1>; };
+    broken { clocks = <&ninth>, <&nogpio>, <&nobank>, <&ring>, <&odd>; };
+};"#;
+
+type Opened = Vec<Result<Arc<dyn Switch>, OpenError>>;
+type Windows = Arc<Mutex<BTreeMap<u64, Registers>>>;
+
+fn open(node: &str, kind: SupplyKind) -> (Opened, Windows) {
+    let bytes = crate::dts::compile(SOURCE).unwrap();
+    let tree = Tree::new(Blob::check(&bytes).unwrap());
+    let windows = Windows::default();
+    let environment = Fakes {
+        windows: windows.clone(),
+        world: World::new(|_, _, _| [0; 4]),
+    };
+    let mut suppliers = Suppliers::new(environment);
+    let list = if kind == SupplyKind::Clock {
+        CLOCKS
+    } else {
+        POWER_DOMAINS
+    };
+    let listed = supplies(&tree, tree.find(node).unwrap(), list).unwrap();
+    (
+        listed
+            .iter()
+            .map(|s| suppliers.open(&tree, kind, s))
+            .collect(),
+        windows,
+    )
+}
+
+#[test]
+fn gates_are_opened_shared_and_chained() {
+    let (clocks, windows) = open("/user", SupplyKind::Clock);
+    let clocks: Vec<_> = clocks.into_iter().map(Result::unwrap).collect();
+    let [gate, same, inner, half, _] = clocks.as_slice() else {
+        panic!()
+    };
+    assert!(Arc::ptr_eq(gate, same));
+    assert!(half.is_fixed() && !gate.is_fixed());
+    let level = |line: usize| {
+        let windows = windows.lock();
+        windows[&0x1000]
+            .file
+            .lock()
+            .get(&((1 << line) << 2))
+            .copied()
+            .unwrap_or(0)
+            != 0
+    };
+    inner.enable().unwrap();
+    assert_eq!((level(5), level(6)), (true, true));
+    gate.enable().unwrap();
+    inner.disable().unwrap();
+    assert_eq!(
+        (level(5), level(6)),
+        (true, false),
+        "the other user keeps the outer gate open"
+    );
+    same.disable().unwrap();
+    assert!(!level(5));
+}
+
+#[test]
+fn what_cannot_be_opened_says_why() {
+    let (clocks, _) = open("/broken", SupplyKind::Clock);
+    let errors: Vec<_> = clocks.into_iter().map(|c| c.err().unwrap()).collect();
+    assert_eq!(
+        errors,
+        [
+            OpenError::Unknown(8),
+            OpenError::Property("enable-gpios"),
+            OpenError::Registers,
+            OpenError::Cycle,
+            OpenError::NoDriver,
+        ]
+    );
+}
+
+#[test]
+fn firmware_supplies_are_opened() {
+    let (clocks, _) = open("/user", SupplyKind::Clock);
+    clocks[4].as_ref().unwrap().enable().unwrap();
+    let (domains, _) = open("/user", SupplyKind::PowerDomain);
+    assert!(domains[0].is_ok() && domains[1].is_ok());
+    assert_eq!(domains[2].as_ref().err(), Some(&OpenError::Property("reg")));
+}
+
+#[test]
+fn probing_tells_not_yet_from_never() {
+    let bytes = crate::dts::compile(SOURCE).unwrap();
+    let tree = Tree::new(Blob::check(&bytes).unwrap());
+    let environment = Fakes {
+        windows: Windows::default(),
+        world: World::new(|_, _, _| [0; 4]),
+    };
+    let mut suppliers = Suppliers::new(environment);
+    let mut probe = |path: &str| suppliers.probe(&tree, tree.find(path).unwrap());
+    assert_eq!(probe("/osc"), Probed::Ready);
+    assert_eq!(probe("/gate"), Probed::Ready);
+    assert_eq!(probe("/zynqmp-firmware"), Probed::Ready);
+    // The page never says "free": firmware is not there yet.
+    assert_eq!(
+        probe("/firmware/scmi"),
+        Probed::NotYet("its firmware does not answer yet")
+    );
+    assert_eq!(probe("/nogpio"), Probed::Failed("enable-gpios"));
+    assert_eq!(
+        probe("/gpio@bad0000"),
+        Probed::Failed("its registers cannot be reached")
+    );
+    assert_eq!(probe("/odd"), Probed::Failed("no driver"));
+}
