@@ -98,6 +98,24 @@ impl Bank {
         group & groups.one | !group & groups.zero
     }
 
+    /// Interrupts that stand in a list register of some CPU.
+    pub fn held(&self) -> u32 {
+        self.held_pending.load(SeqCst) | self.held_active.load(SeqCst)
+    }
+
+    /// Forgets requests to change what a list register says about `mask`; for
+    /// before it is given one. What was asked of an earlier occupant must not
+    /// befall this one.
+    pub fn forget_asked(&self, mask: u32) {
+        for asked in [
+            &self.ask_clear_pending,
+            &self.ask_clear_active,
+            &self.ask_set_active,
+        ] {
+            take(asked, mask);
+        }
+    }
+
     /// Who has SPI `bit` in hand: 0 nobody, n + 1 vCPU n.
     pub fn owner(&self, bit: u32) -> u8 {
         self.owner.get(bit as usize).map_or(0, |o| o.load(SeqCst))

@@ -172,10 +172,6 @@ impl Vgic {
         }
         bank.release(bit);
         let mask = 1_u32.wrapping_shl(bit);
-        // Requests that came too late for the list register are settled: what
-        // they were to clear is gone.
-        take(&bank.ask_clear_pending, mask);
-        take(&bank.ask_clear_active, mask);
         // The caller refills this vCPU's list registers itself.
         if bank.deliverable(self.groups()) & mask == 0 {
             return Kick::NONE;
@@ -337,6 +333,7 @@ impl Vgic {
         };
         let line = bank.asserted() & mask != 0;
         let owed = bank.owed.load(SeqCst) & mask != 0;
+        bank.forget_asked(mask);
         if take(&bank.active, mask) == 0 {
             // Another vCPU has just deactivated it (`ICACTIVER`).
             return None;
@@ -386,6 +383,7 @@ impl Vgic {
                 return None;
             }
         }
+        bank.forget_asked(mask);
         let latched = take(&bank.latch, mask) != 0;
         let line = bank.asserted() & mask != 0;
         if !latched && !line {

@@ -57,7 +57,10 @@ impl Vgic {
         match word {
             Word::Is(word) if size == 4 => Read::Value(word.into()),
             Word::Is(word) => Read::Value(self.other_size(vcpu, region, offset, size, word)),
-            Word::Live(whose, class) => self.read_live(vcpu, whose, class, offset, lrs),
+            Word::Live => match self.read_live(vcpu, region, offset, lrs) {
+                Read::Value(value) if size < 4 => Read::Value(value & low_bytes(size)),
+                read => read,
+            },
             Word::Unknown => {
                 self.unknown.fetch_add(1, Relaxed);
                 Read::Value(0)
@@ -76,9 +79,7 @@ impl Vgic {
     ) -> u64 {
         let shifted = word.wrapping_shr((offset as u32 & 3).wrapping_shl(3));
         match size {
-            1 => (shifted & 0xff).into(),
-            2 => (shifted & 0xffff).into(),
-            _ => {
+            8 => {
                 let above = (offset & !3).wrapping_add(4);
                 let high = match region {
                     Region::Distributor => self.distributor(vcpu, above),
@@ -89,6 +90,7 @@ impl Vgic {
                 };
                 u64::from(high) << 32 | u64::from(word)
             }
+            _ => u64::from(shifted) & low_bytes(size),
         }
     }
 
@@ -121,7 +123,7 @@ impl Vgic {
             // TYPER2, STATUSR; IGRPMODR and NSACR of a GIC with one security
             // state; message registers of one without messages.
             (0x00c | 0x010 | 0x040..0x060 | 0xd00..0xf00, _) => Word::Is(0),
-            (0xf10..0xf30, Version::V2) => self.sgi_pending_v2(vcpu, offset),
+            (0xf10..0xf30, Version::V2) => Word::Live,
             (0xfd0..0x1000, Version::V2) => Word::Is(id(offset, 0x2b)),
             (0xffd0..0x1_0000, Version::V3) => Word::Is(id(offset, 0x3b)),
             _ => Word::Unknown,
@@ -173,8 +175,7 @@ impl Vgic {
         match offset {
             0x080..0x100 => Word::Is(bank.group.load(Relaxed)),
             0x100..0x200 => Word::Is(bank.enable.load(Relaxed)),
-            0x200..0x300 => Word::Live(whose, Live::Pending),
-            0x300..0x400 => Word::Live(whose, Live::Active),
+            0x200..0x400 => Word::Live,
             0x400..0x800 => {
                 let word = bank.priority.get(offset >> 2 & 7);
                 Word::Is(word.map_or(0, |w| w.load(Relaxed)))
@@ -221,9 +222,22 @@ impl Vgic {
         })
     }
 
-    /// `GICD_CPENDSGIR<n>`, `GICD_SPENDSGIR<n>`: a byte of senders per SGI.
-    fn sgi_pending_v2(&self, vcpu: usize, offset: usize) -> Word {
-        Word::Live(Whose::Private(vcpu), Live::Senders(offset & 0xc))
+    /// What a [`Word::Live`] at `offset` consists of.
+    fn live_at(&self, vcpu: usize, region: Region, offset: usize) -> (Whose, Live) {
+        let live = match offset & 0xf00 {
+            0x200 => Live::Pending,
+            0x300 => Live::Active,
+            // GICv2 `CPENDSGIR<n>`, `SPENDSGIR<n>`: a byte of senders per SGI.
+            _ => return (Whose::Private(vcpu), Live::Senders(offset & 0xc)),
+        };
+        let whose = match region {
+            Region::Redistributors => Whose::Private(offset >> REDISTRIBUTOR_SHIFT),
+            Region::Distributor => match ((offset & 0x7f) >> 2).checked_sub(1) {
+                Some(word) => Whose::Spi(word),
+                None => Whose::Private(vcpu),
+            },
+        };
+        (whose, live)
     }
 
     /// Pending or active bits: what is in memory, after this CPU's list
@@ -233,11 +247,11 @@ impl Vgic {
     fn read_live<L: ListRegisters>(
         &self,
         vcpu: usize,
-        whose: Whose,
-        live: Live,
+        region: Region,
         offset: usize,
         lrs: &mut L,
     ) -> Read {
+        let (whose, live) = self.live_at(vcpu, region, offset);
         let Some(state) = self.vcpus.get(vcpu) else {
             return Read::Value(0);
         };
@@ -287,24 +301,15 @@ impl Vgic {
     }
 
     /// vCPUs in whose list registers part of `bank` stands.
-    pub(super) fn holders(&self, bank: &Bank, whose: Whose) -> u32 {
-        let mut holders = match whose {
-            Whose::Private(vcpu) => Kick::one(vcpu).0,
-            Whose::Spi(_) => (0..32).fold(0, |all, bit| match bank.owner(bit).checked_sub(1) {
-                Some(owner) => all | Kick::one(owner.into()).0,
-                None => all,
+    fn holders(&self, bank: &Bank, whose: Whose) -> u32 {
+        match whose {
+            Whose::Private(vcpu) if bank.held() != 0 => Kick::one(vcpu).0,
+            Whose::Private(_) => 0,
+            Whose::Spi(_) => bits(bank.held()).fold(0, |all, bit| {
+                let owner = bank.owner(bit).checked_sub(1);
+                all | owner.map_or(0, |owner| Kick::one(owner.into()).0)
             }),
-        };
-        for vcpu in bits(holders) {
-            if self
-                .vcpus
-                .get(vcpu as usize)
-                .is_none_or(|s| s.used.load(SeqCst) == 0)
-            {
-                holders &= !Kick::one(vcpu as usize).0;
-            }
         }
-        holders
     }
 
     /// Whether those this vCPU began to wait for have passed by. The first
@@ -342,7 +347,7 @@ impl Vgic {
 enum Word {
     Is(u32),
     /// Part of it may stand in list registers.
-    Live(Whose, Live),
+    Live,
     Unknown,
 }
 
@@ -374,6 +379,13 @@ fn id(offset: usize, pidr2: u32) -> u32 {
         0x3c => 0xb1,
         _ => 0,
     }
+}
+
+/// Mask of the low `size` bytes, for sizes below eight.
+fn low_bytes(size: usize) -> u64 {
+    1_u64
+        .wrapping_shl((size as u32).wrapping_shl(3))
+        .wrapping_sub(1)
 }
 
 /// Bit n of the low half to bit 2n.

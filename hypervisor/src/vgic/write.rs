@@ -4,7 +4,7 @@ use super::bank::{Bank, ROUTE_ANY, take};
 use super::flush::settle;
 use super::read::{REDISTRIBUTOR_MASK, REDISTRIBUTOR_SHIFT, Whose};
 use super::types::bits;
-use super::{Effects, HwChanges, Kick, ListRegisters, Region, SPI_BASE, Vcpu, Version, Vgic};
+use super::{Effects, HwChanges, Kick, ListRegisters, Region, SPI_BASE, Version, Vgic};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// A write to the part of a register that one bank holds.
@@ -265,23 +265,7 @@ impl Vgic {
         if let Some(state) = self.vcpus.get(write.vcpu) {
             self.fold_now(write.vcpu, state, lrs);
         }
-        let loaded = |s: &Vcpu| s.used.load(SeqCst) != 0;
-        match write.whose {
-            Whose::Private(vcpu) => {
-                let held = vcpu != write.vcpu && self.vcpus.get(vcpu).is_some_and(loaded);
-                if held { mask } else { 0 }
-            }
-            Whose::Spi(_) => bits(mask).fold(0, |held, bit| {
-                let owner = write.bank.owner(bit).checked_sub(1);
-                let owner = owner.and_then(|o| self.vcpus.get(usize::from(o)));
-                let bit = if owner.is_some_and(loaded) {
-                    1_u32.wrapping_shl(bit)
-                } else {
-                    0
-                };
-                held | bit
-            }),
-        }
+        mask & write.bank.held()
     }
 
     /// Whether the writer's CPU may deactivate physical interrupts behind this

@@ -531,3 +531,24 @@ fn an_interrupt_signalled_again_does_not_overtake_a_more_urgent_one() {
     }
     assert_eq!(order, [41, 42, 40]);
 }
+
+#[test]
+fn a_dismissal_does_not_befall_a_later_signal() {
+    let mut m = Machine::new(Version::V3, 2, 1);
+    for intid in [40, 41] {
+        m.set_edge(0, intid, true);
+        m.enable(0, intid);
+    }
+    m.inject(0, 40);
+    m.settle();
+    m.acknowledge(0);
+    // The only list register goes to the second; the first is set aside.
+    m.inject(0, 41);
+    m.settle();
+    m.write_bit(1, 0x280, 40);
+    m.inject(0, 40);
+    m.route(0, 41, 1);
+    m.settle();
+    m.end(0);
+    assert_eq!(m.acknowledge(0), Some(40));
+}

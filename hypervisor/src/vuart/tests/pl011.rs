@@ -108,9 +108,9 @@ fn a_full_ring_holds_the_guest_off_and_calls_it_back() {
     }
     assert_eq!(guest.read(MIS), TX);
     // A driver now sends half a FIFO without looking.
-    for _ in 0..16 {
-        guest.write(DR, 0x55);
-        sent.push(0x55);
+    for byte in 0..16 {
+        guest.write(DR, byte);
+        sent.push(byte as u8);
     }
     guest.write(IMSC, 0);
     assert!(!guest.line());
