@@ -63,3 +63,25 @@ fn reset_boots_again() {
         ok(running.quit());
     }
 }
+
+/// A VM powers off while its neighbour resets over and over: the end of one
+/// must not get lost in the other's.
+#[test]
+fn power_off_beside_resets() {
+    for round in 0..8 {
+        let mut setup = ok(Setup::new(Machine::virt(4, 1024)));
+        let kernel = ok(setup.module(&ok(cases::image())));
+        setup.vms(&[
+            spec(&kernel, "again", 2, "psci-system-reset"),
+            spec(&kernel, "once", 2, "psci-cpu-on-off,psci-system-off"),
+        ]);
+        let mut running = ok(setup.start(&dir(&format!("life-beside-{round}"))));
+        ok(running
+            .console
+            .expect_from("stagegate", "once: powered off", LIMIT));
+        for _ in 0..3 {
+            ok(running.console.expect_from("again", "guest at EL1", LIMIT));
+        }
+        ok(running.quit());
+    }
+}
