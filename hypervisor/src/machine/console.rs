@@ -19,6 +19,8 @@ use crate::vuart::{HYPERVISOR, Mux, Ring, Typed};
 
 /// Polls before a byte that the UART does not take is given up.
 const PATIENCE: u32 = 100_000;
+/// Bytes of input handled at once.
+const MOST_INPUT: u32 = 4096;
 /// The hypervisor and up to one VM for each CPU.
 const SOURCES: usize = crate::arch::boot::MAX_CPUS + 1;
 
@@ -212,8 +214,9 @@ pub fn init_log() {
 
 /// The UART raised its interrupt: there is input, or room for output.
 pub fn interrupt() {
-    // A flood of input must not hold the CPU: what is left raises it again.
-    for _ in 0..64 {
+    // Until the FIFO is empty, or nothing may raise the interrupt again. A wire
+    // is slower than this loop; the bound is for one that is broken.
+    for _ in 0..MOST_INPUT {
         let typed = {
             let mut state = STATE.lock();
             let Some(uart) = state.uart else { return };
