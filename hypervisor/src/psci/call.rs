@@ -218,6 +218,8 @@ mod tests {
             0x8200_0010,
             0xc300_0001,
             0x0400_0003,
+            0x9400_0003,
+            0xa400_0003,
         ] {
             assert_eq!(decode(function.into(), 0, 0, 0), Call::Foreign { function });
         }

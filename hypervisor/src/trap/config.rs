@@ -192,6 +192,9 @@ mod tests {
         assert_eq!(cnthctl_el2(true), 0xc00);
         assert_eq!(mdcr_el2(6), 0x088a_4c66);
         assert_eq!(SCTLR_EL1_RESET, 0x30d0_0980);
+        assert_eq!(SPSR_RESET, 0x3c5);
+        assert_eq!(MPAM2_EL2, 0x0003_0000_0000_0000);
+        assert_eq!((HCRX_EL2, FGT, HSTR_EL2), (0, 0, 0));
     }
 
     #[test]

@@ -75,6 +75,83 @@ fn what_the_vm_must_not_see_is_gone() {
     }
 }
 
+/// What a host with the highest value in every field becomes: the caps of
+/// the whole table, word for word.
+#[test]
+fn the_table_as_words() {
+    let features = Features::new(
+        Offer {
+            gicv3: true,
+            ipa_bits: 40,
+        },
+        // EL0 = 2: AArch32 too.
+        |reg| match (reg.crm(), reg.op2()) {
+            (4, 0) => 0xffff_ffff_ffff_fff2,
+            _ => u64::MAX,
+        },
+    );
+    let word = |crm, op2| match (crm, op2) {
+        (1, 0) => 0x0101_ffff,           // ID_PFR0_EL1
+        (1, 1) => 0x1001_0000,           // ID_PFR1_EL1
+        (1, 4..=7) => 0xffff_ffff,       // ID_MMFR0_EL1 to ID_MMFR3_EL1
+        (2, 6) => 0x0fff_fff0,           // ID_MMFR4_EL1
+        (2, _) => 0xffff_ffff,           // ID_ISAR0_EL1 to ID_ISAR6_EL1
+        (3, 0..=2) => 0xffff_ffff,       // MVFR0_EL1 to MVFR2_EL1
+        (3, 4) => 0x11,                  // ID_PFR2_EL1
+        (3, 6) => 0xff,                  // ID_MMFR5_EL1
+        (4, 0) => 0x1101_0000_01ff_0012, // ID_AA64PFR0_EL1
+        (4, 1) => 0x0000_0001_0000_0021, // ID_AA64PFR1_EL1
+        (5, 0) => 0x0000_00f0_f0f0_f008, // ID_AA64DFR0_EL1
+        (6, 0) => 0x1221_1111_1021_2120, // ID_AA64ISAR0_EL1
+        (6, 1) => 0x0011_2211_1131_1ff2, // ID_AA64ISAR1_EL1
+        (6, 2) => 0x0011_0000_1110_f112, // ID_AA64ISAR2_EL1
+        (7, 0) => 0x1000_0111_ffff_fff2, // ID_AA64MMFR0_EL1
+        (7, 1) => 0x1011_10f0_0030_2002, // ID_AA64MMFR1_EL1
+        (7, 2) => 0x1021_0011_1011_0111, // ID_AA64MMFR2_EL1
+        _ => 0,
+    };
+    for crm in 1..8 {
+        for op2 in 0..8 {
+            let guest = id(&features, crm, op2);
+            assert_eq!(guest, word(crm, op2), "S3_0_C0_C{crm}_{op2} {guest:#018x}");
+        }
+    }
+    assert!(features.csv2());
+}
+
+/// A field of the host changes the same field of the guest and no other.
+#[test]
+fn fields_stay_in_their_places() {
+    let offer = Offer {
+        gicv3: true,
+        ipa_bits: 52,
+    };
+    let el0 = |reg| u64::from(reg == ID_AA64PFR0_EL1) * 2;
+    let nothing = Features::new(offer, el0);
+    for reg in host_registers() {
+        for shift in (0..64).step_by(4) {
+            for value in 1..16_u64 {
+                let host = |asked| el0(asked) | (u64::from(asked == reg) * (value << shift));
+                let guest = Features::new(offer, host);
+                let change = guest.id(reg).unwrap() ^ nothing.id(reg).unwrap();
+                let both = 0xf << shift;
+                assert_eq!(change & !both, 0, "{reg} {shift}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_group_is_looked_up() {
+    let features = uniform(2, true);
+    for (op0, op1, crn) in [(2, 0, 0), (3, 1, 0), (3, 3, 0), (3, 0, 1), (0, 0, 0)] {
+        assert_eq!(features.id(SysReg::new(op0, op1, crn, 4, 0)), None);
+    }
+    assert_eq!(features.id(SysReg::new(3, 0, 0, 0, 0)), None);
+    assert_eq!(features.id(SysReg::new(3, 0, 0, 8, 0)), None);
+    assert!(!uniform(0, true).csv2());
+}
+
 #[test]
 fn no_field_promises_more_than_the_host_has() {
     let features = uniform(0, true);
@@ -193,6 +270,15 @@ fn the_os_lock_is_open_and_harmless() {
     }
     assert_eq!(handle(MDRAR_EL1, None, &features), Action::Value(0));
     assert_eq!(handle(MDRAR_EL1, Some(0), &features), Action::InjectUndef);
+    assert_eq!(DBGAUTHSTATUS_EL1.to_string(), "S2_0_C7_C14_6");
+    assert_eq!(handle(DBGAUTHSTATUS_EL1, None, &features), Action::Value(0));
+    let write = handle(DBGAUTHSTATUS_EL1, Some(0), &features);
+    assert_eq!(write, Action::InjectUndef);
+    // MDSCR_EL1 and MDCCSR_EL0, should they ever trap.
+    for reg in [SysReg::new(2, 0, 0, 2, 2), SysReg::new(2, 3, 0, 1, 0)] {
+        assert_eq!(handle(reg, None, &features), Action::Value(0));
+        assert_eq!(handle(reg, Some(1), &features), Action::Ignored);
+    }
 }
 
 #[test]
