@@ -39,7 +39,6 @@ fn suppliers_come_first_whatever_the_order_of_the_tree() {
 #[test]
 fn a_late_supplier_is_waited_for_with_a_reason() {
     let mut graph = graph(3, &[(0, 1, Required), (1, 2, Required)]);
-    let mut late = true;
     assert!(!graph.run(&mut |_| if late {
         Probed::NotYet("asleep")
     } else {

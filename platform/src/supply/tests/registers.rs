@@ -219,9 +219,11 @@ fn an_unknown_clock_has_no_switch() {
     assert!(qcom::switch(controller, World::silent(), SupplyKind::Clock, 9).is_none());
 }
 
+type Log = Arc<Mutex<Vec<&'static str>>>;
+
 /// A clock that needs two parents, all writing to one log.
-fn family() -> (Counted, Arc<Mutex<Vec<&'static str>>>, [Arc<Recorder>; 3]) {
-    let log = Arc::<Mutex<Vec<&'static str>>>::default();
+fn family() -> (Counted, Log, [Arc<Recorder>; 3]) {
+    let log = Log::default();
     let make = |names| {
         Arc::new(Recorder {
             log: log.clone(),
