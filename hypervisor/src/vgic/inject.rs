@@ -1,6 +1,7 @@
 //! Interrupts from outside: devices, timers, lines, and their physical side.
 
 use super::bank::{Bank, take};
+use super::refill::choose_maintenance;
 use super::types::bits;
 use super::{Error, HwSpi, Kick, ListRegisters, SPI_BASE, Vgic};
 use core::sync::atomic::Ordering::SeqCst;
@@ -101,6 +102,7 @@ impl Vgic {
         };
         let kick = self.fold(vcpu, state, lrs);
         self.empty_hardware(state, lrs);
+        choose_maintenance(state, 0, lrs);
         for bit in bits(take(&state.bank.owed, u32::MAX)) {
             if let Some(physical) = state.bank.physical(bit) {
                 lrs.deactivate(physical);

@@ -32,6 +32,7 @@ mod flush;
 mod inject;
 mod lr;
 mod read;
+mod refill;
 mod sgi;
 mod types;
 mod v2hw;
