@@ -1,0 +1,144 @@
+//! A VM with RAM, a device and three endpoints.
+
+use hypervisor::dma::{
+    DomainKey, DomainKind, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError,
+    NotRam, Outside, Policy, PowerReport, Target, VmDma,
+};
+use pgtable::{Arena, Config, Granule, Ipa, Pa, Stale};
+use stagegate_abi::{PowerState, SmmuPower, StatsPage};
+use std::cell::RefCell;
+
+pub const PAGE: u64 = 0x1000;
+pub const RAM: u64 = 0x4000_0000;
+pub const RAM_SIZE: u64 = 0x40_0000;
+pub const RAM_PA: u64 = 0x8000_0000;
+pub const ENDPOINTS: [u32; 3] = [8, 16, 0x2000];
+/// RAM that has bytes behind it; the rest only has addresses.
+pub const BACKED: usize = 16 * 4096;
+
+const FRAMES: usize = 0x2_0000;
+
+/// Stage 2 and SMMU of the VM.
+#[derive(Debug, Default)]
+pub struct Machine;
+
+impl Outside for Machine {
+    type Frames = Arena;
+
+    fn frames(&self) -> Arena {
+        Arena::new(Pa(0xc000_0000), FRAMES)
+    }
+
+    fn lookup(&self, ipa: Ipa) -> Option<Extent> {
+        let offset = ipa.0.checked_sub(RAM)?;
+        let len = RAM_SIZE.checked_sub(offset).filter(|len| *len != 0)?;
+        Some(Extent {
+            pa: Pa(RAM_PA + offset),
+            len,
+            kind: ExtentKind::Ram,
+            writable: true,
+        })
+    }
+
+    fn attach(&self, endpoint: usize, _: Target) -> Result<(), HardwareError> {
+        assert!(endpoint < ENDPOINTS.len());
+        Ok(())
+    }
+
+    fn invalidate(&self, _: DomainKey, stale: &[Stale]) -> Result<(), HardwareError> {
+        assert!(!stale.is_empty());
+        Ok(())
+    }
+
+    fn close(&self, _: DomainKey) -> Result<(), HardwareError> {
+        Ok(())
+    }
+
+    fn info(&self, _: usize) -> EndpointInfo {
+        EndpointInfo::default()
+    }
+
+    fn power_set(&self, _: usize, _: PowerState) -> Result<(), HardwareError> {
+        Ok(())
+    }
+
+    fn power_get(&self, _: usize) -> PowerReport {
+        PowerReport {
+            endpoint: PowerState::On,
+            smmu: SmmuPower::On,
+        }
+    }
+
+    fn stats(&self, _: usize, _: StatsPage) -> [u64; 3] {
+        [0; 3]
+    }
+}
+
+/// Memory of the VM. After each read the bytes read may change, as if by another vCPU.
+pub struct Ram {
+    bytes: RefCell<Vec<u8>>,
+    scribble: bool,
+}
+
+impl Ram {
+    /// RAM that starts with `bytes`.
+    pub fn new(bytes: &[u8], scribble: bool) -> Self {
+        let mut ram = bytes.to_vec();
+        ram.resize(BACKED, 0);
+        Self {
+            bytes: RefCell::new(ram),
+            scribble,
+        }
+    }
+
+    fn range(&self, ipa: u64, len: usize) -> Result<std::ops::Range<usize>, NotRam> {
+        let start = ipa.checked_sub(RAM).ok_or(NotRam(ipa))?;
+        let start = usize::try_from(start).map_err(|_| NotRam(ipa))?;
+        let end = start.checked_add(len).ok_or(NotRam(ipa))?;
+        if end <= BACKED {
+            Ok(start..end)
+        } else {
+            Err(NotRam(ipa))
+        }
+    }
+}
+
+impl GuestMemory for Ram {
+    fn read(&self, ipa: u64, buffer: &mut [u8]) -> Result<(), NotRam> {
+        let range = self.range(ipa, buffer.len())?;
+        let bytes = &mut self.bytes.borrow_mut()[range];
+        buffer.copy_from_slice(bytes);
+        if self.scribble {
+            bytes.iter_mut().for_each(|byte| *byte ^= 0xa5);
+        }
+        Ok(())
+    }
+
+    fn write(&self, ipa: u64, bytes: &[u8]) -> Result<(), NotRam> {
+        let range = self.range(ipa, bytes.len())?;
+        self.bytes.borrow_mut()[range].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// A VM with two paging domains, 0 and 1.
+pub fn vm() -> VmDma<Machine> {
+    let config = Config::new(Granule::K4, 39, 40).expect("a usual shape");
+    let doorbell = Fixed {
+        iova: 0x0802_0000,
+        pa: Pa(0x0809_0000),
+        size: PAGE,
+    };
+    let vm = VmDma::new(
+        Machine,
+        1,
+        config,
+        &ENDPOINTS,
+        &[doorbell],
+        Policy::default(),
+    );
+    for _ in 0..2 {
+        vm.alloc(DomainKind::Paging).expect("room for two");
+    }
+    vm
+}
