@@ -167,6 +167,7 @@ impl FakeFn {
         self.put32(at + pcie::DEVCAP, 0x8018 | (u32::from(flr) << 28));
         self.put32(at + 0xc, 0x0011_0022);
         self.mask16(at + pcie::DEVCTL, 0x7fff);
+        self.mask16(at + pcie::DEVCTL2, 0xffff);
         self.flr = flr.then_some(at + pcie::DEVCTL);
         // Errors have been seen.
         self.put16(at + pcie::DEVSTA, 0xf);

@@ -174,6 +174,8 @@ pub mod pcie {
     pub const DEVCAP2: u16 = 0x24;
     /// Device control 2.
     pub const DEVCTL2: u16 = 0x28;
+    /// Completion timeout value, which drivers shorten for their own sake.
+    pub const DEVCTL2_WRITABLE: u16 = 0xf;
     /// Port type: endpoint.
     pub const ENDPOINT: u8 = 0;
     /// Port type: root port.

@@ -1,6 +1,7 @@
 //! Tests against the fake hierarchy.
 
 mod hostile;
+mod linux;
 mod physical;
 mod places;
 mod qemu;

@@ -361,6 +361,13 @@ fn the_express_capability_cannot_reset_or_impersonate() {
 }
 
 #[test]
+fn drivers_may_set_their_completion_timeout() {
+    let mut vm = Vm::new(&[NVME]);
+    vm.w16(NVME, 0xa8, 0xffff);
+    assert_eq!(vm.pci.read16(NVME, 0xa8), 0xf, "and nothing else there");
+}
+
+#[test]
 fn device_errors_clear_only_when_asked() {
     let mut vm = Vm::new(&[NIC]);
     vm.w16(NIC, 0x88, 0x2000);

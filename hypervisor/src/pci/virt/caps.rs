@@ -154,6 +154,7 @@ impl VirtualCaps {
                 let w1c = u32::from(pcie::DEVSTA_W1C) << 16;
                 (u32::from(pcie::DEVCTL_WRITABLE) | w1c, w1c)
             }
+            (Kind::Express { .. }, pcie::DEVCTL2) => (u32::from(pcie::DEVCTL2_WRITABLE), 0),
             _ => (0, 0),
         };
         let mask = writable & lanes;
