@@ -257,6 +257,29 @@ fn sgis_reach_the_virtual_gic_of_a_gicv3_guest_only() {
     assert_eq!(handle(ICC_SRE_EL1, None, &v2), Action::InjectUndef);
 }
 
+/// Encodings as an assembler writes them.
+#[test]
+fn registers_have_their_encodings() {
+    for (reg, encoding) in [
+        (ICC_SGI1R_EL1, "S3_0_C12_C11_5"),
+        (ICC_ASGI1R_EL1, "S3_0_C12_C11_6"),
+        (ICC_SGI0R_EL1, "S3_0_C12_C11_7"),
+        (ICC_SRE_EL1, "S3_0_C12_C12_5"),
+        (ACTLR_EL1, "S3_0_C1_C0_1"),
+        (OSLAR_EL1, "S2_0_C1_C0_4"),
+        (OSLSR_EL1, "S2_0_C1_C1_4"),
+        (OSDLR_EL1, "S2_0_C1_C3_4"),
+        (DBGPRCR_EL1, "S2_0_C1_C4_4"),
+        (MDRAR_EL1, "S2_0_C1_C0_0"),
+        (DBGAUTHSTATUS_EL1, "S2_0_C7_C14_6"),
+        (ID_AA64PFR0_EL1, "S3_0_C0_C4_0"),
+        (ID_AA64MMFR0_EL1, "S3_0_C0_C7_0"),
+        (ID_PFR1_EL1, "S3_0_C0_C1_1"),
+    ] {
+        assert_eq!(reg.to_string(), encoding);
+    }
+}
+
 #[test]
 fn the_os_lock_is_open_and_harmless() {
     let features = uniform(1, true);
@@ -270,7 +293,6 @@ fn the_os_lock_is_open_and_harmless() {
     }
     assert_eq!(handle(MDRAR_EL1, None, &features), Action::Value(0));
     assert_eq!(handle(MDRAR_EL1, Some(0), &features), Action::InjectUndef);
-    assert_eq!(DBGAUTHSTATUS_EL1.to_string(), "S2_0_C7_C14_6");
     assert_eq!(handle(DBGAUTHSTATUS_EL1, None, &features), Action::Value(0));
     let write = handle(DBGAUTHSTATUS_EL1, Some(0), &features);
     assert_eq!(write, Action::InjectUndef);
