@@ -94,6 +94,8 @@ static size_t stagegate_unmap(struct stagegate_domain *sd, unsigned long iova,
 		done += min(res.a1, size - done);
 		if ((long)res.a0 == STAGEGATE_STATUS_RETRY && retries--)
 			continue;
+		if ((long)res.a0 == STAGEGATE_STATUS_HARDWARE)
+			pr_err_ratelimited("domain %u: fenced\n", sd->id);
 		if ((long)res.a0 || !res.a1)
 			break;
 	}
@@ -349,16 +351,22 @@ static size_t stagegate_unmap_pages(struct iommu_domain *domain,
 	unsigned long last = iova + pgsize * pgcount - 1, flags;
 	struct stagegate_mapping *spare = NULL;
 	struct interval_tree_node *node;
-	bool inside, mapped;
+	bool inside, pending;
 	size_t done;
 
 	spin_lock_irqsave(&sd->lock, flags);
 	node = interval_tree_iter_first(&sd->mappings, iova, last);
-	mapped = node && node->start <= iova;
-	inside = mapped && node->start < iova && node->last > last;
-	spin_unlock_irqrestore(&sd->lock, flags);
-	if (!mapped)
+	if (!node || node->start > iova) {
+		spin_unlock_irqrestore(&sd->lock, flags);
 		return 0;
+	}
+	inside = node->start < iova && node->last > last;
+	/* A map that failed half way: the hypervisor was not told */
+	pending = to_mapping(node)->pending;
+	if (pending)
+		last = min(last, node->last);
+	spin_unlock_irqrestore(&sd->lock, flags);
+
 	if (inside) {
 		spare = kmalloc(sizeof(*spare), GFP_ATOMIC);
 		if (!spare)
@@ -369,9 +377,11 @@ static size_t stagegate_unmap_pages(struct iommu_domain *domain,
 	 * Strict: invalidated when the call returns. With a flush queue,
 	 * flush_iotlb_all completes what is deferred here.
 	 */
-	done = stagegate_unmap(sd, iova, last - iova + 1,
-			       iommu_iotlb_gather_queued(gather) ?
-			       STAGEGATE_UNMAP_LAZY : 0);
+	done = last - iova + 1;
+	if (!pending)
+		done = stagegate_unmap(sd, iova, done,
+				       iommu_iotlb_gather_queued(gather) ?
+				       STAGEGATE_UNMAP_LAZY : 0);
 	if (done) {
 		spin_lock_irqsave(&sd->lock, flags);
 		stagegate_cut(sd, iova, iova + done - 1, &spare);
