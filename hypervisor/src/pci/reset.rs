@@ -61,25 +61,77 @@ pub fn reset(
     function: &Function,
     delay: &impl Delay,
 ) -> Result<ResetMethod, PciError> {
-    let rid = function.rid;
-    quiesce(cfg, rid)?;
+    let pending = begin(cfg, topology, function, delay)?;
+    delay.delay_us(pending.wait_us());
+    pending.finish(cfg, function, delay)
+}
+
+/// A reset that has been started. Several functions can wait together.
+#[must_use = "a reset that is not finished leaves the function without its BARs"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    method: ResetMethod,
+}
+
+/// Starts a reset: the first half of [`reset`].
+///
+/// # Errors
+/// [`PciError::Stuck`] if the function does not stop mastering.
+pub fn begin(
+    cfg: &impl ConfigSpace,
+    topology: &Topology,
+    function: &Function,
+    delay: &impl Delay,
+) -> Result<Pending, PciError> {
+    quiesce(cfg, function.rid)?;
     wake(cfg, function, delay);
     let method = choose(cfg, topology, function);
     wait_pending(cfg, function, delay);
     match method {
-        ResetMethod::Function => flr(cfg, function, delay),
-        ResetMethod::Advanced => advanced(cfg, function, delay),
-        ResetMethod::Power => power(cfg, function, delay),
+        ResetMethod::Function => flr(cfg, function),
+        ResetMethod::Advanced => advanced(cfg, function),
+        ResetMethod::Power => set_state(cfg, function, pm::D3HOT),
         ResetMethod::Bus => bus(cfg, topology, function, delay),
         ResetMethod::None => {}
     }
-    if method != ResetMethod::None {
-        ready(cfg, rid, delay)?;
+    Ok(Pending { method })
+}
+
+impl Pending {
+    /// Microseconds to wait before [`Self::finish`], during which nobody may
+    /// access the function.
+    #[must_use]
+    pub const fn wait_us(self) -> u32 {
+        match self.method {
+            ResetMethod::Function | ResetMethod::Advanced | ResetMethod::Bus => FLR_US,
+            ResetMethod::Power => pm::D3HOT_DELAY_US,
+            ResetMethod::None => 0,
+        }
     }
-    silence_messages(cfg, function);
-    quiesce(cfg, rid)?;
-    bars::write(cfg, rid, &function.bars);
-    Ok(method)
+
+    /// The second half of [`reset`].
+    ///
+    /// # Errors
+    /// As [`reset`].
+    pub fn finish(
+        self,
+        cfg: &impl ConfigSpace,
+        function: &Function,
+        delay: &impl Delay,
+    ) -> Result<ResetMethod, PciError> {
+        let rid = function.rid;
+        if self.method == ResetMethod::Power {
+            set_state(cfg, function, 0);
+            delay.delay_us(pm::D3HOT_DELAY_US);
+        }
+        if self.method != ResetMethod::None {
+            ready(cfg, rid, delay)?;
+        }
+        silence_messages(cfg, function);
+        quiesce(cfg, rid)?;
+        bars::write(cfg, rid, &function.bars);
+        Ok(self.method)
+    }
 }
 
 /// Which method a function offers. Reads only.
@@ -134,33 +186,27 @@ fn wait_pending(cfg: &impl ConfigSpace, function: &Function, delay: &impl Delay)
     }
 }
 
-fn flr(cfg: &impl ConfigSpace, function: &Function, delay: &impl Delay) {
+fn flr(cfg: &impl ConfigSpace, function: &Function) {
     let Some(at) = function.caps.find(cap::PCIE) else {
         return;
     };
     let devctl = at.saturating_add(pcie::DEVCTL);
     let old = cfg.read16(function.rid, devctl);
     cfg.write16(function.rid, devctl, old | pcie::DEVCTL_FLR);
-    delay.delay_us(FLR_US);
 }
 
-fn advanced(cfg: &impl ConfigSpace, function: &Function, delay: &impl Delay) {
+fn advanced(cfg: &impl ConfigSpace, function: &Function) {
     let Some(at) = function.caps.find(cap::AF) else {
         return;
     };
     cfg.write8(function.rid, at.saturating_add(af::CONTROL), 1);
-    delay.delay_us(FLR_US);
 }
 
-fn power(cfg: &impl ConfigSpace, function: &Function, delay: &impl Delay) {
+fn set_state(cfg: &impl ConfigSpace, function: &Function, state: u16) {
     let Some(at) = function.caps.find(cap::PM) else {
         return;
     };
-    let pmcsr = at.saturating_add(pm::PMCSR);
-    for state in [pm::D3HOT, 0] {
-        cfg.write16(function.rid, pmcsr, state);
-        delay.delay_us(pm::D3HOT_DELAY_US);
-    }
+    cfg.write16(function.rid, at.saturating_add(pm::PMCSR), state);
 }
 
 fn bus(cfg: &impl ConfigSpace, topology: &Topology, function: &Function, delay: &impl Delay) {
@@ -171,7 +217,6 @@ fn bus(cfg: &impl ConfigSpace, topology: &Topology, function: &Function, delay: 
     cfg.write16(above.rid, bridge::CONTROL, old | bridge::CONTROL_RESET);
     delay.delay_us(BUS_RESET_US);
     cfg.write16(above.rid, bridge::CONTROL, old & !bridge::CONTROL_RESET);
-    delay.delay_us(FLR_US);
 }
 
 /// Waits until the function answers again.

@@ -228,3 +228,28 @@ fn a_stopped_vm_leaves_nothing_behind() {
     vm.w16(EDU, regs::COMMAND, 6);
     assert!(active(&vm, EDU), "the next life works");
 }
+
+#[test]
+fn functions_wait_for_their_resets_together() {
+    let mut vm = Vm::new(&[NIC, NVME]);
+    vm.host.reset(&vm.pci, &vm.topology, &mut vm.fx);
+    let waits: u32 = vm
+        .log()
+        .iter()
+        .map(|h| if let Wait(us) = h { *us } else { 0 })
+        .sum();
+    assert_eq!(waits, 100_000, "once for both");
+}
+
+#[test]
+fn what_nobody_touched_is_not_reset_again() {
+    let mut vm = Vm::new(&[NIC, EDU]);
+    let first = vm.host.reset(&vm.pci, &vm.topology, &mut vm.fx);
+    vm.log();
+    let again = vm.host.reset(&vm.pci, &vm.topology, &mut vm.fx);
+    assert_eq!((again.functions, vm.log()), (first.functions, vec![]));
+    vm.w16(EDU, regs::COMMAND, 2);
+    vm.host.reset(&vm.pci, &vm.topology, &mut vm.fx);
+    assert_eq!((vm.pci.read16(EDU, 4), vm.fx.mapped.len()), (0x400, 0));
+    assert!(vm.log().contains(&Write(NIC, 0x88, 0x8000)));
+}

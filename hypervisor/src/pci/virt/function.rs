@@ -79,6 +79,16 @@ impl VirtualFunction {
         })
     }
 
+    /// The shadow after a reset of the function.
+    pub fn reset(&mut self) {
+        self.d_state = 0;
+        self.cache_line = 0;
+        self.interrupt_line = 0;
+        for bar in self.bars.iter_mut().flatten() {
+            bar.reset();
+        }
+    }
+
     /// D0 and bus-master enable: the function can start transactions.
     pub fn can_master(&self) -> bool {
         self.d_state == 0 && self.command & command::BUS_MASTER != 0

@@ -128,6 +128,10 @@ pub struct VirtualHost {
     config: HostConfig,
     functions: Vec<VirtualFunction>,
     routes: ArrayVec<IntxRoute, LINES>,
+    /// The VM has written something since the last reset, or there was none.
+    touched: bool,
+    /// What the last reset said.
+    last: ResetReport,
 }
 
 impl VirtualHost {
@@ -152,6 +156,8 @@ impl VirtualHost {
             config,
             functions: Vec::new(),
             routes: ArrayVec::new(),
+            touched: true,
+            last: ResetReport::default(),
         };
         for seat in seats {
             let function = topology.get(seat.physical)?;

@@ -88,6 +88,7 @@ impl<'a> Plan<'a> {
             return;
         };
         function.active |= wakes;
+        host.touched = true;
         let from = function.d_state;
         shadow(function, change);
         if matches!(
