@@ -1,7 +1,7 @@
 //! Several CPUs and the board: passthrough, stopping, each other's registers.
 
 use super::{Machine, SPI, TIMER, both};
-use crate::vgic::{ListRegisters, Version};
+use crate::vgic::{ListRegisters, Maintenance, Version};
 
 #[test]
 fn passthrough_spis_report_what_the_guest_wants() {
@@ -45,8 +45,8 @@ fn a_stopped_vm_leaves_no_physical_interrupt_active() {
         }
         let active = m.physical.clone();
         m.vgic
-            .release_hw(|physical| assert!(active.borrow_mut().remove(&(usize::MAX, physical))));
-        assert!(m.physical.borrow().is_empty());
+            .release_hw(|physical| assert!(active.lock().unwrap().remove(&(usize::MAX, physical))));
+        assert!(m.physical.lock().unwrap().is_empty());
         assert!(
             m.cpus.iter().all(|c| c.empty() == 0b1111),
             "list registers not empty"
@@ -176,4 +176,22 @@ fn a_dismissal_does_not_befall_a_later_signal() {
     m.settle();
     m.end(0);
     assert_eq!(m.acknowledge(0), Some(40));
+}
+
+#[test]
+fn parking_forgets_the_maintenance_conditions() {
+    let mut m = Machine::new(Version::V3, 1, 1);
+    for intid in [40, 41] {
+        m.set_edge(0, intid, true);
+        m.enable(0, intid);
+        m.inject(0, intid);
+    }
+    m.settle();
+    assert_ne!(
+        m.cpus[0].wanted(),
+        Maintenance::default(),
+        "two for one register"
+    );
+    let _nobody = m.vgic.park(0, &mut m.cpus[0]);
+    assert_eq!(m.cpus[0].wanted(), Maintenance::default());
 }

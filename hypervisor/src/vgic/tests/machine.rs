@@ -6,13 +6,13 @@ use crate::vgic::{
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 pub const DIST: Region = Region::Distributor;
 pub const REDIST: Region = Region::Redistributors;
 
 /// Physical interrupts that are active; private ones have the CPU in front.
-type Active = Rc<RefCell<BTreeSet<(usize, u32)>>>;
+pub type Active = Arc<Mutex<BTreeSet<(usize, u32)>>>;
 
 fn key(cpu: usize, physical: u32) -> (usize, u32) {
     if physical < 32 {
@@ -53,7 +53,11 @@ impl ListRegisters for Cpu {
                 State::PendingActive,
                 "HW forbids pending and active"
             );
-            let active = self.physical.borrow().contains(&key(self.number, physical));
+            let active = self
+                .physical
+                .lock()
+                .unwrap()
+                .contains(&key(self.number, physical));
             assert!(
                 active,
                 "{value:?} stands for a physical interrupt that is not active"
@@ -83,14 +87,15 @@ impl ListRegisters for Cpu {
     fn deactivate(&mut self, physical: u32) {
         let was = self
             .physical
-            .borrow_mut()
+            .lock()
+            .unwrap()
             .remove(&key(self.number, physical));
         assert!(was, "physical {physical} deactivated twice");
     }
 }
 
 impl Cpu {
-    fn new(number: usize, lrs: usize, physical: Active) -> Self {
+    pub fn new(number: usize, lrs: usize, physical: Active) -> Self {
         Self {
             number,
             lrs: vec![Lr::EMPTY; lrs],
@@ -102,6 +107,11 @@ impl Cpu {
         }
     }
 
+    /// The maintenance conditions chosen.
+    pub fn wanted(&self) -> Maintenance {
+        self.wanted
+    }
+
     /// Priority below which nothing is taken now; 256 when idle.
     pub fn running_priority(&self) -> u32 {
         self.running
@@ -110,7 +120,7 @@ impl Cpu {
     }
 
     /// `ICC_IAR`: the most urgent pending interrupt, if it may preempt.
-    fn acknowledge(&mut self) -> Option<(u32, u8)> {
+    pub fn acknowledge(&mut self) -> Option<(u32, u8)> {
         let limit = self.running_priority();
         let pending = self
             .lrs
@@ -127,7 +137,7 @@ impl Cpu {
     }
 
     /// `ICC_EOIR` with EOImode 0, of the interrupt acknowledged last.
-    fn end(&mut self) -> Option<u32> {
+    pub fn end(&mut self) -> Option<u32> {
         let (_, intid, source) = self.running.pop()?;
         let found = |lr: &&mut Lr| lr.is_active() && lr.intid() == intid && lr.source() == source;
         let Some(lr) = self.lrs.iter_mut().find(found) else {
@@ -138,14 +148,15 @@ impl Cpu {
         if let Some(physical) = lr.physical() {
             let was = self
                 .physical
-                .borrow_mut()
+                .lock()
+                .unwrap()
                 .remove(&key(self.number, physical));
             assert!(was, "hardware deactivated {physical} twice");
         }
         Some(intid)
     }
 
-    fn maintenance(&self) -> bool {
+    pub fn maintenance(&self) -> bool {
         let ended = self
             .lrs
             .iter()
@@ -354,7 +365,7 @@ impl Machine {
     /// A physical interrupt is acknowledged on `cpu` and given to the VM.
     /// `false`: it is still active, hardware does not signal it again.
     pub fn fire(&mut self, cpu: usize, intid: u32, physical: u32) -> bool {
-        if !self.physical.borrow_mut().insert(key(cpu, physical)) {
+        if !self.physical.lock().unwrap().insert(key(cpu, physical)) {
             return false;
         }
         let kick = self.vgic.inject(cpu, intid, Some(physical));
@@ -364,7 +375,7 @@ impl Machine {
     }
 
     pub fn is_physically_active(&self, cpu: usize, physical: u32) -> bool {
-        self.physical.borrow().contains(&key(cpu, physical))
+        self.physical.lock().unwrap().contains(&key(cpu, physical))
     }
 
     pub fn inject(&mut self, cpu: usize, intid: u32) {

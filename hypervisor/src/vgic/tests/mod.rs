@@ -7,6 +7,7 @@ mod machine;
 mod reference;
 mod registers;
 mod sgi;
+mod threads;
 
 use crate::vgic::Version;
 use machine::Machine;
