@@ -3,7 +3,9 @@
 //! Kept as the descriptor's own bits without FWB, so that mapping costs no
 //! translation and decoding is done only by those who look.
 
-use crate::desc::{MEMATTR_SHIFT, S2AP_READ, S2AP_WRITE, SH_SHIFT, XN_SHIFT};
+use crate::desc::{
+    FWB_FLIP, MEMATTR_SHIFT, NORMAL, NORMAL_FWB, S2AP_READ, S2AP_WRITE, SH_SHIFT, XN_SHIFT,
+};
 use core::fmt;
 
 /// Memory type of a mapping.
@@ -58,8 +60,16 @@ pub enum Shareability {
 }
 
 /// The attributes of a mapping.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Attrs(u64);
+
+impl PartialEq for Attrs {
+    fn eq(&self, other: &Self) -> bool {
+        self.bits() == other.bits()
+    }
+}
+
+impl Eq for Attrs {}
 
 impl Attrs {
     /// Guest memory: normal, inner shareable, read, write, execute.
@@ -74,7 +84,7 @@ impl Attrs {
     #[must_use]
     pub const fn new(memory: MemoryType, access: Access, execute: Execute) -> Self {
         let (memattr, sh) = match memory {
-            MemoryType::Normal => (0b1111, 0b11),
+            MemoryType::Normal => (NORMAL, 0b11),
             MemoryType::NonCacheable => (0b0101, 0b10),
             MemoryType::Device => (0b0001, 0b10),
             MemoryType::DeviceStrong => (0b0000, 0b10),
@@ -109,7 +119,7 @@ impl Attrs {
     #[must_use]
     pub const fn memory(self) -> MemoryType {
         match self.0 >> MEMATTR_SHIFT & 0b1111 {
-            0b1111 => MemoryType::Normal,
+            NORMAL | NORMAL_FWB => MemoryType::Normal,
             0b0101 => MemoryType::NonCacheable,
             0b0000 => MemoryType::DeviceStrong,
             _ => MemoryType::Device,
@@ -161,10 +171,14 @@ impl Attrs {
 
     /// The descriptor's attribute bits without FWB.
     pub(crate) const fn bits(self) -> u64 {
-        self.0
+        if self.0 >> MEMATTR_SHIFT & 0b1111 == NORMAL_FWB {
+            self.0 ^ FWB_FLIP
+        } else {
+            self.0
+        }
     }
 
-    /// From the descriptor's attribute bits without FWB.
+    /// From the descriptor's attribute bits, with FWB or without.
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }

@@ -17,7 +17,7 @@ use crate::mem::Entry;
 use crate::sync::Ordering::Relaxed;
 
 /// Entries handled per turn of a hot loop.
-const TURN: usize = 8;
+const TURN: usize = 16;
 
 /// Claims absent `entries` for `word`, `word + step` and so on, all without
 /// the valid bit. On failure the first `n` are claimed and entry `n` held the
@@ -49,11 +49,16 @@ pub(crate) fn absent(entries: &[Entry], word: u64, step: u64) -> Result<(), (usi
 pub(crate) fn valid(entries: &[Entry]) -> Result<(), usize> {
     let (turns, rest) = entries.as_chunks::<TURN>();
     for (turn, chunk) in turns.iter().enumerate() {
-        for (i, entry) in chunk.iter().enumerate() {
-            if entry.fetch_and(!VALID, Relaxed) & VALID == 0 {
-                return Err(turn.wrapping_mul(TURN).wrapping_add(i));
-            }
+        // Spelled out: as a loop the compiler steps a pointer for each entry.
+        macro_rules! claim {
+            ($($name:ident $i:literal),*) => {
+                let [$($name),*] = chunk;
+                $(if $name.fetch_and(!VALID, Relaxed) & VALID == 0 {
+                    return Err(turn.wrapping_mul(TURN).wrapping_add($i));
+                })*
+            };
         }
+        claim!(a 0, b 1, c 2, d 3, e 4, f 5, g 6, h 7, i 8, j 9, k 10, l 11, m 12, n 13, o 14, p 15);
     }
     for (i, entry) in rest.iter().enumerate() {
         if entry.fetch_and(!VALID, Relaxed) & VALID == 0 {

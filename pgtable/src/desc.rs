@@ -68,14 +68,22 @@ pub(crate) const fn table<const G: u32>(table: Pa) -> u64 {
     field::<G>(table) | TABLE
 }
 
-/// The attribute bits of a leaf, all but address and type. With FWB the
-/// MemAttr field has another code (D8.5.6): 0b0110 forces write-back, 0b0101
-/// is non-cacheable, 0b00xx the same device types.
+/// MemAttr of write-back memory without FWB.
+pub(crate) const NORMAL: u64 = 0b1111;
+/// MemAttr of write-back memory with FWB (D8.5.6): 0b0110 forces write-back.
+/// The other codes in use, 0b0101 for non-cacheable and 0b00xx for devices,
+/// are the same with and without, and this one has no use without.
+pub(crate) const NORMAL_FWB: u64 = 0b0110;
+/// What to flip in write-back memory's MemAttr with FWB.
+pub(crate) const FWB_FLIP: u64 = (NORMAL ^ NORMAL_FWB) << MEMATTR_SHIFT;
+
+/// The attribute bits of a leaf, all but address and type. `flip` is
+/// [`FWB_FLIP`] with FWB and zero without.
 #[inline(always)]
-pub(crate) const fn leaf_bits(attrs: Attrs, fwb: bool) -> u64 {
+pub(crate) const fn leaf_bits(attrs: Attrs, flip: u64) -> u64 {
     let bits = attrs.bits() | AF;
-    if fwb && bits & MEMATTR == MEMATTR {
-        bits & !MEMATTR | 0b0110 << MEMATTR_SHIFT
+    if bits & MEMATTR == MEMATTR {
+        bits ^ flip
     } else {
         bits
     }
@@ -83,13 +91,8 @@ pub(crate) const fn leaf_bits(attrs: Attrs, fwb: bool) -> u64 {
 
 /// The attributes of a leaf.
 #[inline(always)]
-pub(crate) const fn attrs(word: u64, fwb: bool) -> Attrs {
-    let bits = word & ATTRS;
-    if fwb && bits & MEMATTR == 0b0110 << MEMATTR_SHIFT {
-        Attrs::from_bits(bits | MEMATTR)
-    } else {
-        Attrs::from_bits(bits)
-    }
+pub(crate) const fn attrs(word: u64) -> Attrs {
+    Attrs::from_bits(word & ATTRS)
 }
 
 /// What an entry above the last level says, decoded once.

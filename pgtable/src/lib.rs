@@ -38,6 +38,7 @@ mod mem;
 mod missing;
 mod pins;
 mod protect;
+mod quick;
 mod reclaim;
 mod reserve;
 mod split;
@@ -55,6 +56,8 @@ pub use detach::{Detached, Stale};
 pub use error::Error;
 #[cfg(any(test, feature = "host", loom))]
 pub use mem::arena::Arena;
+#[cfg(all(any(test, feature = "host"), not(loom)))]
+pub use mem::heap::Heap;
 pub use mem::{Entry, Linear, Memory, Native, Publish};
 pub use split::Failure;
 pub use table::Table;

@@ -48,7 +48,11 @@ impl<M: Memory> Table<M> {
     /// [`Error::AlreadyMapped`] or [`Error::Racing`] with the first page that
     /// is in the way; [`Error::NoMemory`]. On error no walker has seen
     /// anything of the new mapping.
+    #[inline]
     pub fn map(&self, ipa: Ipa, pa: Pa, len: u64, attrs: Attrs) -> Result<(), Error> {
+        if self.map_one(ipa.0, pa.0, len, leaf_bits(attrs, self.fwb_flip)) {
+            return Ok(());
+        }
         self.map_some(ipa, pa, len, attrs, usize::MAX).map(drop)
     }
 
@@ -58,6 +62,7 @@ impl<M: Memory> Table<M> {
     ///
     /// # Errors
     /// As [`map`](Self::map), for the part.
+    #[inline(never)]
     pub fn map_some(
         &self,
         ipa: Ipa,
@@ -68,7 +73,7 @@ impl<M: Memory> Table<M> {
     ) -> Result<u64, Error> {
         self.check_ipa(ipa, len)?;
         self.check_pa(pa, len)?;
-        let bits = leaf_bits(attrs, self.config.fwb);
+        let bits = leaf_bits(attrs, self.fwb_flip);
         let piece = Piece {
             ipa: ipa.0,
             pa: pa.0,
@@ -98,7 +103,7 @@ impl<M: Memory> Table<M> {
             self.check_pa(pa, len)?;
             at = at.checked_add(len).ok_or(Error::IpaTooLarge(at))?;
         }
-        let bits = leaf_bits(attrs, self.config.fwb);
+        let bits = leaf_bits(attrs, self.fwb_flip);
         let pieces = list.scan(ipa.0, |next, (pa, len)| {
             let ipa = *next;
             *next = next.wrapping_add(len);
@@ -110,21 +115,32 @@ impl<M: Memory> Table<M> {
 
 impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
     /// Maps `piece`; the short way if its tables exist and it lies in one.
-    #[inline(always)]
+    #[inline(never)]
     fn map(&self, piece: Piece, bits: u64, budget: usize) -> Result<u64, Error> {
-        let done = match self.claim(piece, bits, budget, None) {
-            Ok((run, bytes)) if bytes == piece.len || run.len() == budget => {
-                claim::commit(run);
-                self.table.publish(run);
-                self.table.mem.walkers().complete();
-                return Ok(bytes);
+        let mut rest = piece;
+        let mut left = budget;
+        let mut done = 0u64;
+        while rest.len != 0 && left != 0 {
+            match self.claim(rest, bits, left, None) {
+                Ok((run, bytes)) if bytes == piece.len => {
+                    claim::commit(run);
+                    self.table.publish(run);
+                    self.table.mem.walkers().complete();
+                    return Ok(bytes);
+                }
+                Ok((run, bytes)) => {
+                    rest = rest.after(bytes);
+                    left = left.saturating_sub(run.len());
+                    done = done.wrapping_add(bytes);
+                }
+                Err(Stop::Missing) => break,
+                Err(Stop::Error(error)) => {
+                    self.leaves(piece.ipa, done, claim::clear);
+                    return Err(error);
+                }
             }
-            Ok((run, bytes)) => (bytes, budget.saturating_sub(run.len())),
-            Err(Stop::Missing) => (0, budget),
-            Err(Stop::Error(error)) => return Err(error),
-        };
-        let rest = core::iter::once(piece.after(done.0));
-        self.map_rest(piece.ipa, done.0, rest, bits, done.1)
+        }
+        self.map_rest(piece.ipa, done, core::iter::once(rest), bits, left)
     }
 
     /// Maps `pieces`, after `done` bytes from `ipa` on are claimed.
@@ -162,7 +178,8 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
         bits: u64,
         mut budget: usize,
     ) -> Result<(), Error> {
-        let mut reserve = self.reserve(self.missing(pieces.clone(), budget))?;
+        let missing = self.missing(pieces.clone(), budget);
+        let mut reserve = self.reserve(missing)?;
         for mut piece in pieces {
             while piece.len != 0 && budget != 0 {
                 match self.claim(piece, bits, budget, Some(&mut reserve)) {

@@ -137,6 +137,19 @@ impl Linear {
         let at = table.0.wrapping_add(self.offset) as usize;
         NonNull::new(core::ptr::with_exposed_provenance_mut(at)).unwrap_or(NonNull::dangling())
     }
+
+    /// The same, without looking whether it is null: the short way for tables
+    /// that the caller knows not to lie at virtual address zero.
+    ///
+    /// # Safety
+    /// `table + offset` must not be zero.
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn pointer_unchecked(self, table: Pa) -> NonNull<Entry> {
+        let at = table.0.wrapping_add(self.offset) as usize;
+        // SAFETY: the caller's promise.
+        unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(at)) }
+    }
 }
 
 /// Entry `index` of the table at `table`.
@@ -181,3 +194,5 @@ pub(crate) fn entries<'p, M: Memory>(
 
 #[cfg(any(test, feature = "host", loom))]
 pub(crate) mod arena;
+#[cfg(all(any(test, feature = "host"), not(loom)))]
+pub(crate) mod heap;

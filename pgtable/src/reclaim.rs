@@ -30,6 +30,7 @@ impl<M: Memory> Table<M> {
     /// # Panics
     /// With debug assertions, if `detached` is from another table; otherwise
     /// its pages are lost.
+    #[inline]
     pub fn release<E>(
         &self,
         mut detached: Detached,
@@ -43,8 +44,8 @@ impl<M: Memory> Table<M> {
         }
         debug_assert_eq!(owner, self.id, "released into another table");
         let done = invalidate(stale);
-        if chain.head != 0 && owner == self.id {
-            self.retire(chain, done.is_ok());
+        if chain.head != 0 {
+            self.retire(chain, owner, done.is_ok());
         }
         done
     }
@@ -132,7 +133,10 @@ impl<M: Memory> Table<M> {
     /// Frees invalidated pages as soon as no software walker can know them;
     /// quarantines others.
     #[cold]
-    fn retire(&self, chain: Chain, invalidated: bool) {
+    fn retire(&self, chain: Chain, owner: u64, invalidated: bool) {
+        if owner != self.id {
+            return;
+        }
         if !invalidated {
             self.push(&self.quarantine, chain);
             return;

@@ -11,7 +11,7 @@ use crate::claim;
 use crate::desc::{CONT, TABLE, VALID, field, output, table};
 use crate::detach::{Detached, Stale};
 use crate::geometry::{Geo, LAST};
-use crate::mem::{Memory, Publish};
+use crate::mem::{Entry, Memory, Publish};
 use crate::sync::Ordering;
 use crate::unmap::absent;
 use crate::walk::{Spot, Walk, walking};
@@ -190,6 +190,19 @@ impl<M: Memory, const G: u32, const B: u32> Walk<'_, M, G, B> {
         let entries = self.entries(spot.node, first, group);
         let bytes = (group as u64).wrapping_shl(G);
         let start = ipa & !bytes.wrapping_sub(1);
+        let end = start.wrapping_add(bytes);
+        let stale = Stale {
+            start,
+            end,
+            stride: Geo::<G, B>::PAGE,
+            tables: false,
+        };
+        if self.table.config.bbml == Bbml::Replace {
+            drop_hint(entries);
+            self.table.publish(entries);
+            self.table.mem.walkers().complete();
+            return invalidate(stale).map_err(Failure::Walkers);
+        }
         if let Err(n) = claim::valid(entries) {
             claim::commit(entries.get(..n).unwrap_or(&[]));
             let at = start.wrapping_add((n as u64).wrapping_shl(G));
@@ -214,5 +227,19 @@ impl<M: Memory, const G: u32, const B: u32> Walk<'_, M, G, B> {
         self.table.publish(entries);
         self.table.mem.walkers().complete();
         forgotten.map_err(Failure::Walkers)
+    }
+}
+
+/// Takes the contiguous hint from entries that are valid.
+fn drop_hint(entries: &[Entry]) {
+    for entry in entries {
+        let mut word = entry.load(Ordering::Relaxed);
+        while word & VALID != 0 && word & CONT != 0 {
+            let new = word & !CONT;
+            match entry.compare_exchange_weak(word, new, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(found) => word = found,
+            }
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! The table itself: its root, its life, and what it hands out.
 
+use crate::desc::FWB_FLIP;
 use crate::mem::{self, Entry, Memory, Publish};
 use crate::pins::{Pin, Pins};
+use crate::quick::Shape;
 use crate::sync::{AtomicU64, Ordering};
 use crate::{Config, Error, Pa, Walks};
 
@@ -9,8 +11,19 @@ use crate::{Config, Error, Pa, Walks};
 /// walkers that read it.
 #[derive(Debug)]
 pub struct Table<M: Memory> {
-    pub(crate) config: Config,
     pub(crate) root: Pa,
+    pub(crate) shape: Shape,
+    /// The first input address that is too large.
+    pub(crate) limit: u64,
+    /// The same for the shape that the short ways are inlined for, zero for
+    /// all others.
+    pub(crate) quick_limit: u64,
+    /// The first output address that is too large.
+    pub(crate) output_limit: u64,
+    /// What to flip in the MemAttr field of write-back memory: with FWB its
+    /// code is another.
+    pub(crate) fwb_flip: u64,
+    pub(crate) config: Config,
     pub(crate) mem: M,
     pub(crate) pins: Pins,
     /// Invalidated pages that a software walker may still look at.
@@ -35,9 +48,16 @@ impl<M: Memory> Table<M> {
     pub fn new(config: Config, mem: M) -> Result<Self, Error> {
         let bytes = config.root_bytes();
         let root = mem.alloc(bytes).ok_or(Error::NoMemory(bytes))?;
+        let limit = 1u64.wrapping_shl(config.ipa_bits);
+        let shape = Shape::of(&config);
         let table = Self {
-            config,
             root,
+            shape,
+            limit,
+            quick_limit: if shape == Shape::K4L1 { limit } else { 0 },
+            output_limit: 1u64.wrapping_shl(config.pa_bits),
+            fwb_flip: if config.fwb { FWB_FLIP } else { 0 },
+            config,
             mem,
             pins: Pins::new(),
             limbo: AtomicU64::new(0),

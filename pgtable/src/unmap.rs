@@ -29,7 +29,11 @@ impl<M: Memory> Table<M> {
     /// block: see [`unmap_with`](Self::unmap_with). On error everything is
     /// mapped as before; a walker may have missed a page of the range while
     /// the call lasted.
+    #[inline]
     pub fn unmap(&self, ipa: Ipa, len: u64) -> Result<Detached, Error> {
+        if self.unmap_one(ipa.0, len) {
+            return Ok(self.detached(ipa.0, len, len, Chain::default()));
+        }
         self.unmap_some(ipa, len, usize::MAX)
             .map(|(_, detached)| detached)
     }
@@ -42,6 +46,7 @@ impl<M: Memory> Table<M> {
     ///
     /// # Errors
     /// As [`unmap`](Self::unmap), for the part.
+    #[inline(never)]
     pub fn unmap_some(&self, ipa: Ipa, len: u64, budget: usize) -> Result<(u64, Detached), Error> {
         self.check_ipa(ipa, len)?;
         walking!(self, walk => walk.unmap(ipa.0, len, budget.max(1)))
@@ -66,11 +71,10 @@ impl<M: Memory> Table<M> {
 }
 
 impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
-    /// Unmaps; the short way if the range is pages of one table that stays, or
-    /// one block.
-    #[inline(always)]
+    /// Unmaps; in one pass if the range is pages of one table that stays.
+    #[inline(never)]
     fn unmap(&self, ipa: u64, len: u64, budget: usize) -> Result<(u64, Detached), Error> {
-        let (spot, word) = self.find(ipa);
+        let (spot, _) = self.find(ipa);
         if spot.level == LAST {
             let run = self.run(spot, len, budget);
             let bytes = (run.len() as u64).wrapping_shl(G);
@@ -79,10 +83,6 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
                 self.take_pages(run, spot.index, ipa)?;
                 return Ok(self.finish(run, ipa, bytes, Geo::<G, B>::PAGE));
             }
-        } else if Geo::<G, B>::span(spot.level) == len {
-            let run = self.run(spot, len, 1);
-            self.take_block(spot, word, ipa, len)?;
-            return Ok(self.finish(run, ipa, len, len));
         }
         self.unmap_all(ipa, len, budget)
     }

@@ -84,7 +84,7 @@ impl<M: Memory, const G: u32, const B: u32> Walk<'_, M, G, B> {
             ipa: Ipa(ipa & !len.wrapping_sub(1)),
             pa: Pa(output::<G>(word)),
             len,
-            attrs: desc::attrs(word, self.table.config.fwb),
+            attrs: desc::attrs(word),
             contiguous: word & CONT != 0,
         }
     }

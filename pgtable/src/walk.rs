@@ -156,8 +156,7 @@ impl<M: Memory> Table<M> {
         let page = self.config.page_size();
         let low = (ipa.0 | len) & page.wrapping_sub(1);
         let end = ipa.0.wrapping_add(len);
-        let limit = 1u64.wrapping_shl(self.config.ipa_bits);
-        if low == 0 && ipa.0 < end && end <= limit {
+        if low == 0 && ipa.0 < end && end <= self.limit {
             return Ok(());
         }
         Err(self.bad_ipa(ipa, len))

@@ -1,0 +1,35 @@
+//! This crate.
+
+use super::Engine;
+use pgtable::{Attrs, Config, Granule, Heap, Ipa, Pa, Table};
+use std::convert::Infallible;
+
+pub struct Ours(pub Table<Heap>);
+
+impl Ours {
+    pub fn new() -> Self {
+        let config = Config::new(Granule::K4, 40, 48).unwrap();
+        Self(Table::new(config, Heap).unwrap())
+    }
+}
+
+impl Engine for Ours {
+    fn map(&mut self, ipa: u64, len: u64) {
+        self.0.map(Ipa(ipa), Pa(ipa), len, Attrs::RAM).unwrap();
+    }
+
+    fn unmap(&mut self, ipa: u64, len: u64) {
+        let gone = self.0.unmap(Ipa(ipa), len).unwrap();
+        self.0.release(gone, |_| Ok::<(), Infallible>(())).unwrap();
+    }
+
+    fn translate(&self, ipa: u64) -> u64 {
+        self.0.translate(Ipa(ipa)).map_or(0, |(pa, ..)| pa.0)
+    }
+
+    fn translate_several(&self, ipas: &[u64; 16]) -> u64 {
+        let reader = self.0.reader();
+        let find = |ipa: &u64| reader.translate(Ipa(*ipa)).map_or(0, |(pa, ..)| pa.0);
+        ipas.iter().fold(0, |sum, ipa| sum ^ find(ipa))
+    }
+}

@@ -1,0 +1,326 @@
+//! The short way to one descriptor: walks unrolled for every granule and
+//! start level.
+//!
+//! Most operations are about one page or one block whose tables exist. They
+//! take one walk and one compare-and-swap here; everything else goes the
+//! general way.
+
+use crate::desc::{CONT, TABLE, UNCLEAN, VALID, field, output};
+use crate::geometry::{Geo, LAST};
+use crate::mem::{self, Entry, Memory, Publish};
+use crate::pins::Pin;
+use crate::sync::Ordering;
+use crate::{Config, Granule, Pa, Table};
+
+/// Granule and level of the root in one number, to branch on once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    K4L0,
+    K4L1,
+    K4L2,
+    K16L1,
+    K16L2,
+    K64L1,
+    K64L2,
+    #[cfg(loom)]
+    Tiny,
+}
+
+impl Shape {
+    pub(crate) const fn of(config: &Config) -> Self {
+        match (config.granule, config.start) {
+            (Granule::K4, 0) => Self::K4L0,
+            (Granule::K4, 1) => Self::K4L1,
+            (Granule::K4, _) => Self::K4L2,
+            (Granule::K16, 1) => Self::K16L1,
+            (Granule::K16, _) => Self::K16L2,
+            (Granule::K64, 1) => Self::K64L1,
+            (Granule::K64, _) => Self::K64L2,
+            #[cfg(loom)]
+            (Granule::Tiny, _) => Self::Tiny,
+        }
+    }
+}
+
+/// Whether bits 1:0 are 0b11, in the form that costs least.
+#[inline(always)]
+const fn is_table(word: u64) -> bool {
+    word.wrapping_add(1) & TABLE == 0
+}
+
+/// Calls a method that is generic in page shift, bits per level and start
+/// level, for the shape of `$table`.
+macro_rules! shaped {
+    ($table:expr, $call:ident ( $($arg:expr),* )) => {
+        match $table.shape {
+            // By far the most common: 4K pages, 35 to 43 bits.
+            Shape::K4L1 => $table.$call::<12, 9, 1>($($arg),*),
+            Shape::K4L0 => $table.$call::<12, 9, 0>($($arg),*),
+            Shape::K4L2 => $table.$call::<12, 9, 2>($($arg),*),
+            Shape::K16L1 => $table.$call::<14, 11, 1>($($arg),*),
+            Shape::K16L2 => $table.$call::<14, 11, 2>($($arg),*),
+            Shape::K64L1 => $table.$call::<16, 13, 1>($($arg),*),
+            Shape::K64L2 => $table.$call::<16, 13, 2>($($arg),*),
+            #[cfg(loom)]
+            Shape::Tiny => $table.$call::<12, 2, 2>($($arg),*),
+        }
+    };
+}
+
+impl<M: Memory> Table<M> {
+    /// The word that decides about `ipa` and log2 of the bytes it covers; zero
+    /// beyond the input size. For any shape.
+    #[inline(never)]
+    pub(crate) fn word(&self, pin: &Pin<'_>, ipa: u64) -> (u64, u32) {
+        if ipa >= self.limit {
+            return (0, 0);
+        }
+        shaped!(self, word_of(pin, ipa))
+    }
+
+    /// Where `ipa` leads, the word that says so, and the mask of the address
+    /// bits it leaves alone.
+    #[inline(always)]
+    pub(crate) fn leaf(&self, pin: &Pin<'_>, ipa: u64) -> Option<(Pa, u64, u64)> {
+        if ipa < self.quick_limit {
+            self.leaf_of::<12, 9, 1>(pin, ipa)
+        } else {
+            self.decode(self.word(pin, ipa), ipa)
+        }
+    }
+
+    /// As [`leaf`](Self::leaf), from what [`word`](Self::word) returned.
+    #[inline(always)]
+    pub(crate) fn decode(&self, (word, shift): (u64, u32), ipa: u64) -> Option<(Pa, u64, u64)> {
+        if word & VALID == 0 {
+            return None;
+        }
+        let mask = 1u64.wrapping_shl(shift).wrapping_sub(1);
+        let base = match self.config.granule {
+            Granule::K64 => output::<16>(word),
+            _ => output::<12>(word),
+        };
+        Some((Pa(base & !mask | ipa & mask), word, mask))
+    }
+
+    /// Maps one page or block of `len` bytes, if that is possible at once:
+    /// whether it was. Checks everything but the attributes.
+    #[inline(always)]
+    pub(crate) fn map_one(&self, ipa: u64, pa: u64, len: u64, bits: u64) -> bool {
+        if ipa < self.quick_limit {
+            self.map_one_of::<12, 9, 1>(ipa, pa, len, bits)
+        } else {
+            self.map_one_any(ipa, pa, len, bits)
+        }
+    }
+
+    #[inline(never)]
+    fn map_one_any(&self, ipa: u64, pa: u64, len: u64, bits: u64) -> bool {
+        shaped!(self, map_one_of(ipa, pa, len, bits))
+    }
+
+    /// Unmaps one page or block of `len` bytes, if that is possible at once:
+    /// whether it was. Checks everything.
+    #[inline(always)]
+    pub(crate) fn unmap_one(&self, ipa: u64, len: u64) -> bool {
+        if ipa < self.quick_limit {
+            self.unmap_one_of::<12, 9, 1>(ipa, len)
+        } else {
+            self.unmap_one_any(ipa, len)
+        }
+    }
+
+    #[inline(never)]
+    fn unmap_one_any(&self, ipa: u64, len: u64) -> bool {
+        shaped!(self, unmap_one_of(ipa, len))
+    }
+
+    #[inline(always)]
+    fn word_of<const G: u32, const B: u32, const START: u32>(
+        &self,
+        pin: &Pin<'_>,
+        ipa: u64,
+    ) -> (u64, u32) {
+        let (_, word, level) = self.descend::<G, B, START>(pin, ipa, LAST);
+        (word, Geo::<G, B>::shift(level))
+    }
+
+    #[inline(always)]
+    pub(crate) fn leaf_of<const G: u32, const B: u32, const START: u32>(
+        &self,
+        pin: &Pin<'_>,
+        ipa: u64,
+    ) -> Option<(Pa, u64, u64)> {
+        // One arm per level, so that its masks are constants.
+        macro_rules! arm {
+            ($level:literal, $node:ident, $index:expr) => {
+                let word = mem::entry(&self.mem, pin, $node, $index).load(Ordering::Acquire);
+                if $level == LAST || !is_table(word) {
+                    let mask = const { Geo::<G, B>::span($level).wrapping_sub(1) };
+                    let found = (Pa(output::<G>(word) | ipa & mask), word, mask);
+                    return if word & VALID != 0 { Some(found) } else { None };
+                }
+                let $node = Pa(output::<G>(word));
+            };
+        }
+        let first = ipa.wrapping_shr(Geo::<G, B>::shift(START)) as usize;
+        let below = |level| Geo::<G, B>::index(ipa, level);
+        let node = self.root;
+        if START == 0 {
+            arm!(0, node, first);
+            arm!(1, node, below(1));
+            arm!(2, node, below(2));
+            arm!(3, node, below(3));
+            let _ = node;
+        } else if START == 1 {
+            arm!(1, node, first);
+            arm!(2, node, below(2));
+            arm!(3, node, below(3));
+            let _ = node;
+        } else {
+            arm!(2, node, first);
+            arm!(3, node, below(3));
+            let _ = node;
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn map_one_of<const G: u32, const B: u32, const START: u32>(
+        &self,
+        ipa: u64,
+        pa: u64,
+        len: u64,
+        bits: u64,
+    ) -> bool {
+        if ipa >= self.limit || pa >= self.output_limit {
+            false
+        } else if len == Geo::<G, B>::PAGE {
+            self.map_at::<G, B, START>(ipa, pa, bits | TABLE, LAST)
+        } else if len == Geo::<G, B>::span(BLOCK) && START <= BLOCK {
+            self.map_at::<G, B, START>(ipa, pa, bits | VALID, BLOCK)
+        } else {
+            false
+        }
+    }
+
+    /// Maps one descriptor of `level`, if its tables exist and it is absent.
+    #[inline(always)]
+    fn map_at<const G: u32, const B: u32, const START: u32>(
+        &self,
+        ipa: u64,
+        pa: u64,
+        bits: u64,
+        level: u32,
+    ) -> bool {
+        if (ipa | pa) & Geo::<G, B>::span(level).wrapping_sub(1) != 0 {
+            return false;
+        }
+        let pin = self.pin();
+        let Some(entry) = self.reach::<G, B, START>(&pin, ipa, level) else {
+            return false;
+        };
+        let new = field::<G>(Pa(pa)) | bits;
+        let done = entry
+            .compare_exchange(0, new, Ordering::Release, Ordering::Relaxed)
+            .is_ok();
+        if done {
+            self.publish(core::slice::from_ref(entry));
+            self.mem.walkers().complete();
+        }
+        done
+    }
+
+    #[inline(always)]
+    fn unmap_one_of<const G: u32, const B: u32, const START: u32>(
+        &self,
+        ipa: u64,
+        len: u64,
+    ) -> bool {
+        if ipa >= self.limit {
+            false
+        } else if len == Geo::<G, B>::PAGE {
+            self.unmap_at::<G, B, START>(ipa, LAST)
+        } else if len == Geo::<G, B>::span(BLOCK) && START <= BLOCK {
+            self.unmap_at::<G, B, START>(ipa, BLOCK)
+        } else {
+            false
+        }
+    }
+
+    /// Unmaps one descriptor of `level`, if it maps something by itself.
+    #[inline(always)]
+    fn unmap_at<const G: u32, const B: u32, const START: u32>(&self, ipa: u64, level: u32) -> bool {
+        if ipa & Geo::<G, B>::span(level).wrapping_sub(1) != 0 {
+            return false;
+        }
+        let pin = self.pin();
+        let Some(entry) = self.reach::<G, B, START>(&pin, ipa, level) else {
+            return false;
+        };
+        let word = entry.load(Ordering::Relaxed);
+        let kind = if level == LAST { VALID | CONT } else { TABLE };
+        if word & kind != VALID {
+            return false;
+        }
+        let done = entry
+            .compare_exchange(word, 0, Ordering::Release, Ordering::Relaxed)
+            .is_ok();
+        if done {
+            self.publish(core::slice::from_ref(entry));
+            self.mem.walkers().complete();
+        }
+        done
+    }
+
+    /// The entry of `level` for `ipa`, if all tables above it exist.
+    #[inline(always)]
+    fn reach<'p, const G: u32, const B: u32, const START: u32>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        ipa: u64,
+        level: u32,
+    ) -> Option<&'p Entry> {
+        let mut at = START;
+        let mut node = self.root;
+        let mut index = ipa.wrapping_shr(Geo::<G, B>::shift(START)) as usize;
+        while at < level {
+            let word = mem::entry(&self.mem, pin, node, index).load(Ordering::Acquire);
+            // A link that may not be clean yet is for the general way.
+            if !is_table(word) || word & UNCLEAN != 0 && self.cleans() {
+                return None;
+            }
+            at = at.wrapping_add(1);
+            node = Pa(output::<G>(word));
+            index = Geo::<G, B>::index(ipa, at);
+        }
+        Some(mem::entry(&self.mem, pin, node, index))
+    }
+
+    /// The entry that decides about `ipa`, what it holds, and its level.
+    /// `START` is the root's level.
+    #[inline(always)]
+    fn descend<'p, const G: u32, const B: u32, const START: u32>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        ipa: u64,
+        last: u32,
+    ) -> (&'p Entry, u64, u32) {
+        let mut level = START;
+        let mut node = self.root;
+        let mut index = ipa.wrapping_shr(Geo::<G, B>::shift(START)) as usize;
+        loop {
+            let entry = mem::entry(&self.mem, pin, node, index);
+            let word = entry.load(Ordering::Acquire);
+            if level == last || !is_table(word) {
+                return (entry, word, level);
+            }
+            level = level.wrapping_add(1);
+            node = Pa(output::<G>(word));
+            index = Geo::<G, B>::index(ipa, level);
+        }
+    }
+}
+
+/// The level of the common blocks: 2 MiB, 32 MiB, 512 MiB.
+const BLOCK: u32 = 2;
