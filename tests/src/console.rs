@@ -101,6 +101,13 @@ impl Console {
         self.until(&format!("({who}) {what}"), limit, |line| line.is(who, what))
     }
 
+    /// Waits for a line that contains all of `words`.
+    pub fn expect_all(&mut self, words: &[&str], limit: Duration) -> Result<Line> {
+        self.until(&words.join("' and '"), limit, |line| {
+            words.iter().all(|w| line.text.contains(w))
+        })
+    }
+
     fn until(
         &mut self,
         sought: &str,

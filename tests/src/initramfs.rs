@@ -10,18 +10,18 @@ use std::path::PathBuf;
 
 /// Commands the guest script uses, as links to busybox.
 const APPLETS: &[&str] = &[
-    "awk", "cat", "cp", "crc32", "cttyhack", "cut", "dd", "devmem", "dmesg", "echo", "expr",
-    "grep", "head", "hexdump", "hostname", "ifconfig", "insmod", "ip", "ln", "ls", "lsmod",
+    "awk", "basename", "cat", "cp", "crc32", "cttyhack", "cut", "dd", "devmem", "dmesg", "echo",
+    "expr", "grep", "head", "hexdump", "hostname", "ifconfig", "insmod", "ip", "ln", "ls", "lsmod",
     "mkdir", "mknod", "mount", "nproc", "ping", "poweroff", "printf", "readlink", "reboot", "rm",
-    "rmmod", "sed", "setsid", "sh", "sleep", "sort", "sync", "tail", "taskset", "timeout", "tr",
-    "true", "umount", "uname", "usleep", "wc", "xxd", "yes",
+    "rmmod", "sed", "seq", "setsid", "sh", "sleep", "sort", "sync", "tail", "taskset", "timeout",
+    "tr", "true", "umount", "uname", "usleep", "wc", "xxd", "yes",
 ];
 
 /// Modules a guest may load, by purpose: `insmod` order is found by
 /// [`Library::closure`], and the guest loads only what its role asks for.
 const SETS: &[(&str, &[&str])] = &[
     ("pci", &["virtio_pci"]),
-    ("disk", &["nvme", "virtio_blk", "ext4"]),
+    ("disk", &["crc32c-generic", "nvme", "virtio_blk", "ext4"]),
     ("net", &["igb", "e1000e", "virtio_net"]),
     ("scmi", &["i2c-designware-platform"]),
     ("viommu", &["virtio_mmio", "virtio-iommu"]),

@@ -69,10 +69,11 @@ bad!(dies_alone:
     read_hypervisor "bad-read-hypervisor",
     jump_nowhere "bad-jump-nowhere",
     pair_to_device "bad-pair-to-device",
-    stack_nowhere "bad-stack-nowhere",
 );
 
 bad!(loops_alone:
+    // Each exception of its own faults on the stack again, in the guest.
+    stack_nowhere "bad-stack-nowhere",
     vectors_nowhere "bad-vectors-nowhere",
     vectors_loop "bad-vectors-loop",
     spin "bad-spin",

@@ -1,7 +1,8 @@
 //! Runs one Linux guest on bare QEMU, without Stagegate: proves the guest's
 //! own script, and gives the time that `/init` takes without a hypervisor.
 //!
-//! Usage: `linux [--series 6.1] [--cpus N] [--mem MIB] [--do cpus,memory,…]`
+//! Usage: `linux [--series 6.1] [--cpus N] [--mem MIB] [--do cpus,memory,…]
+//! [-- QEMU arguments]`
 
 use stagegate_tests::checks::Checks;
 use stagegate_tests::guest::{self, Vm};
@@ -29,10 +30,13 @@ fn run() -> Result<Checks> {
     let mut machine = Machine::bare(number(&cpus)?, number(&memory)?);
     machine.no_reboot = false;
     machine.echo = true;
+    machine
+        .extra
+        .extend(std::env::args().skip_while(|a| a != "--").skip(1));
     machine.initrd = Some(initramfs::build(&kernel)?);
     machine.kernel = Some(kernel.image);
     machine.bootargs = Some(format!(
-        "console=ttyAMA0 quiet stagegate.name={NAME} stagegate.cpus={cpus} stagegate.mem={memory} stagegate.do={steps}"
+        "console=ttyAMA0 quiet mem=508M stagegate.name={NAME} stagegate.cpus={cpus} stagegate.mem={memory} stagegate.do={steps}"
     ));
     let mut running = machine.start(&paths::fresh_dir("bare")?)?;
     let (mut vm, mut checks) = (Vm::new(NAME), Checks::default());

@@ -190,6 +190,7 @@ fn spin() -> Outcome {
 }
 
 fn spin_all() -> Outcome {
+    println!("ABOUT bad-spin-all");
     smp::start(1);
     smp::post(1, || {
         loop {

@@ -116,15 +116,13 @@ fn option<'a>(args: &'a str, key: &str) -> &'a str {
         .unwrap_or("")
 }
 
-/// By name, or by group unless it does not come back.
+/// By name, or by group (what stands before the first dash) unless it does
+/// not come back.
 fn selected(case: &Case, wanted: &str) -> bool {
-    wanted.split(',').any(|w| {
-        let of_group = case
-            .name
-            .strip_prefix(w)
-            .is_some_and(|rest| rest.starts_with('-'));
-        case.name == w || (of_group && !case.last)
-    })
+    let group = case.name.split('-').next().unwrap_or("");
+    wanted
+        .split(',')
+        .any(|w| case.name == w || (group == w && !case.last))
 }
 
 fn one(case: &Case) -> usize {
