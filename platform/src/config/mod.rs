@@ -16,7 +16,7 @@ mod vm;
 pub use device::{DeviceConfig, DeviceKind, PowerSource};
 pub use module::{Module, Source};
 pub use smmu::{SmmuConfig, TbuConfig};
-pub use vm::VmConfig;
+pub use vm::{GuestIommu, VmConfig};
 
 use crate::facts::Board;
 use crate::region::Region;

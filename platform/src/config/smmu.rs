@@ -3,6 +3,7 @@ use super::device::{DeviceConfig, PowerSource};
 use super::vm::VmConfig;
 use super::{DEFAULT_IDLE_DELAY_US, MAX_DELAY_US, Reader};
 use crate::facts::Smmu;
+use crate::supply::{SupplyKind, qcom};
 use crate::tree::NodeId;
 use alloc::format;
 use alloc::string::String;
@@ -70,6 +71,9 @@ fn one(r: &mut Reader<'_, '_>, index: usize, smmu: &Smmu, vms: &[VmConfig]) -> S
         let remedy = "give it clocks or power-domains, or stagegate,always-on";
         r.error("smmu-no-supply", (id, "clocks"), what, remedy);
     }
+    if !masters.is_empty() && !always_on {
+        check_numbers(r, id, smmu);
+    }
     check_delays(r, smmu, idle_delay_us, off_delay_us);
     let label = r.tree.node(id).property("label").and_then(|p| p.string());
     SmmuConfig {
@@ -81,6 +85,24 @@ fn one(r: &mut Reader<'_, '_>, index: usize, smmu: &Smmu, vms: &[VmConfig]) -> S
         always_on,
         masters,
         tbus: tbus(r, smmu, idle_delay_us),
+    }
+}
+
+/// Clocks and domains of a controller with a table must be in it.
+fn check_numbers(r: &mut Reader<'_, '_>, id: NodeId, smmu: &Smmu) {
+    let clocks = smmu.clocks.iter().map(|s| (SupplyKind::Clock, "clocks", s));
+    let domains = smmu
+        .power_domains
+        .iter()
+        .map(|s| (SupplyKind::PowerDomain, "power-domains", s));
+    for (kind, property, supply) in clocks.chain(domains) {
+        let node = r.tree.node(supply.provider);
+        let number = supply.args.first().copied().unwrap_or(0);
+        if qcom::table(&node).is_some() && !qcom::knows(&node, kind, number) {
+            let what = format!("no driver for number {number} of {}", supply.path);
+            let remedy = "leave it to firmware and set stagegate,always-on";
+            r.error("supply-number", (id, property), what, remedy);
+        }
     }
 }
 

@@ -30,8 +30,25 @@ pub struct VmConfig {
     pub bootargs: String,
     /// Has a virtual serial port.
     pub vuart: bool,
+    /// The IOMMU that its own kernel may drive.
+    pub iommu: GuestIommu,
+    /// Its devices do no DMA until its kernel has put them into a domain, and
+    /// it cannot ask for one that lets all through.
+    pub strict_dma: bool,
     /// Devices given to it.
     pub devices: Vec<DeviceConfig>,
+}
+
+/// An IOMMU offered to a guest kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GuestIommu {
+    /// None: DMA addresses are the VM's own.
+    #[default]
+    None,
+    /// Stagegate's hypercalls, for kernels with our driver.
+    Hypercall,
+    /// virtio-iommu, for any kernel.
+    Virtio,
 }
 
 const KNOWN: &[&str] = &[
@@ -44,7 +61,12 @@ const KNOWN: &[&str] = &[
     "#address-cells",
     "#size-cells",
     "stagegate,vuart",
+    IOMMU,
+    STRICT_DMA,
 ];
+
+const IOMMU: &str = "stagegate,iommu";
+const STRICT_DMA: &str = "stagegate,strict-dma";
 
 /// Least memory of a VM in bytes: below it no kernel starts.
 const MIN_MEMORY: u64 = 16 << 20;
@@ -87,8 +109,27 @@ pub(super) fn read(r: &mut Reader<'_, '_>, id: NodeId, before: &[VmConfig]) -> O
         kernel,
         ramdisk: modules.ramdisk,
         vuart: r.flag(id, "stagegate,vuart"),
+        iommu: iommu(r, id),
+        strict_dma: r.flag(id, STRICT_DMA),
         devices,
     })
+}
+
+fn iommu(r: &mut Reader<'_, '_>, id: NodeId) -> GuestIommu {
+    let Some(property) = r.tree.node(id).property(IOMMU) else {
+        return GuestIommu::None;
+    };
+    match property.string() {
+        Some("none") => GuestIommu::None,
+        Some("hypercall") => GuestIommu::Hypercall,
+        Some("virtio") => GuestIommu::Virtio,
+        other => {
+            let what = format!("{:?} is no kind of IOMMU", other.unwrap_or_default());
+            let remedy = "write \"none\", \"hypercall\" or \"virtio\"";
+            r.error("vm-iommu", (id, IOMMU), what, remedy);
+            GuestIommu::None
+        }
+    }
 }
 
 fn number(r: &mut Reader<'_, '_>, id: NodeId, before: &[VmConfig]) -> Option<u32> {

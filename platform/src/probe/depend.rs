@@ -36,12 +36,6 @@ const DRIVERS: &[(&str, Driver)] = &[
     ("arm,scmi-smc-param", Driver::ScmiSmc),
     ("xlnx,zynqmp-firmware", Driver::Eemi),
     ("xlnx,zynqmp-clk", Driver::EemiClock),
-    ("qcom,gcc-sdm845", Driver::Qualcomm),
-    ("qcom,sdm845-gpucc", Driver::Qualcomm),
-    ("qcom,gcc-msm8996", Driver::Qualcomm),
-    ("qcom,mmcc-msm8996", Driver::Qualcomm),
-    ("qcom,gcc-sc7180", Driver::Qualcomm),
-    ("qcom,sc7180-gpucc", Driver::Qualcomm),
 ];
 
 /// The driver for a supplier's node, if there is one.
@@ -49,6 +43,9 @@ const DRIVERS: &[(&str, Driver)] = &[
 pub fn driver_of(tree: &Tree<'_>, id: NodeId) -> Option<Driver> {
     let node = tree.node(id);
     let listed = DRIVERS.iter().find(|(name, _)| node.is_compatible(name));
+    if crate::supply::qcom::table(&node).is_some() {
+        return Some(Driver::Qualcomm);
+    }
     listed.map(|&(_, driver)| driver).or_else(|| {
         let parent = tree.node(tree.parent(id)?);
         let firmware = parent

@@ -39,11 +39,7 @@ fn suppliers_come_first_whatever_the_order_of_the_tree() {
 #[test]
 fn a_late_supplier_is_waited_for_with_a_reason() {
     let mut graph = graph(3, &[(0, 1, Required), (1, 2, Required)]);
-    assert!(!graph.run(&mut |_| if late {
-        Probed::NotYet("asleep")
-    } else {
-        Probed::Ready
-    }));
+    assert!(!graph.run(&mut |_| Probed::NotYet("asleep")));
     assert_eq!(state(&graph, 2), State::NotYet("asleep"));
     assert_eq!(graph.outcome(0), "deferred: waits for d1");
     assert!(graph.run(&mut |_| Probed::Ready));

@@ -2,8 +2,9 @@
 //! table-driven.
 mod tables;
 
-pub use tables::{BranchEntry, DomainEntry, Table};
+pub use tables::{BranchEntry, BranchKind, DomainEntry, DomainKind, Table};
 
+use super::fixed::Fixed;
 use super::poll::until;
 use super::{Services, SupplyError, SupplyKind, Switch};
 use crate::fdt::Node;
@@ -11,20 +12,37 @@ use crate::mmio::Mmio;
 use alloc::sync::Arc;
 use spin::Mutex;
 
-/// Branch control register: the clock is off.
+/// CBCR: the clock is wanted.
+const CLK_ENABLE: u32 = 1 << 0;
+/// CBCR: the clock is off.
 const CLK_OFF: u32 = 1 << 31;
+/// CBCR: state of the network-on-chip's handshake, and that it says "on",
+/// which CLK_OFF then lags behind.
+const NOC_FSM_MASK: u32 = 7 << 28;
+const NOC_FSM_ON: u32 = 2 << 28;
 /// GDSCR: collapse the domain by software.
 const SW_COLLAPSE: u32 = 1 << 0;
 /// GDSCR: the domain is powered.
 const PWR_ON: u32 = 1 << 31;
-/// CFG_GDSCR, four bytes after GDSCR: power-up and power-down complete.
-const POWER_UP_COMPLETE: u32 = 1 << 16;
-const POWER_DOWN_COMPLETE: u32 = 1 << 15;
-
 /// Longest wait for a clock in microseconds.
 const CLOCK_LIMIT_US: u64 = 200;
 /// Longest wait for a domain in microseconds.
 const DOMAIN_LIMIT_US: u64 = 1_500;
+
+/// Whether the controller at `node` has a clock or domain of this number.
+#[must_use]
+pub fn knows(node: &Node<'_>, kind: SupplyKind, number: u32) -> bool {
+    let is = |entry: u16| u32::from(entry) == number;
+    table(node).is_some_and(|table| match kind {
+        SupplyKind::Clock => table.clocks.iter().any(|c| is(c.number)),
+        SupplyKind::PowerDomain => table.domains.iter().any(|d| is(d.number)),
+    })
+}
+
+/// All tables.
+pub fn all() -> impl Iterator<Item = &'static Table> {
+    tables::ALL.iter().copied()
+}
 
 /// A clock controller.
 #[derive(Debug)]
@@ -75,13 +93,14 @@ pub fn switch<M: Mmio + Send + Sync + 'static>(
     kind: SupplyKind,
     number: u32,
 ) -> Option<Arc<dyn Switch>> {
+    let number = u16::try_from(number).ok()?;
+    let table = controller.table;
     match kind {
         SupplyKind::Clock => {
-            let entry = controller
-                .table
-                .clocks
-                .iter()
-                .find(|c| c.number == number)?;
+            let entry = table.clocks.iter().find(|c| c.number == number)?;
+            if entry.kind == BranchKind::Kept {
+                return Some(Arc::new(Fixed));
+            }
             Some(Arc::new(Branch {
                 controller,
                 services,
@@ -89,11 +108,10 @@ pub fn switch<M: Mmio + Send + Sync + 'static>(
             }))
         }
         SupplyKind::PowerDomain => {
-            let entry = controller
-                .table
-                .domains
-                .iter()
-                .find(|d| d.number == number)?;
+            let entry = table.domains.iter().find(|d| d.number == number)?;
+            if entry.kind == DomainKind::Kept {
+                return Some(Arc::new(Fixed));
+            }
             Some(Arc::new(Domain {
                 controller,
                 services,
@@ -110,16 +128,20 @@ struct Branch<M> {
 }
 
 impl<M: Mmio + Send + Sync> Branch<M> {
+    fn control(&self) -> u32 {
+        self.controller.read(self.entry.register)
+    }
+
     fn runs(&self) -> bool {
-        self.controller.read(self.entry.halt) & CLK_OFF == 0
+        let control = self.control();
+        control & CLK_OFF == 0 || control & NOC_FSM_MASK == NOC_FSM_ON
     }
 }
 
 impl<M: Mmio + Send + Sync> Switch for Branch<M> {
     fn enable(&self) -> Result<(), SupplyError> {
-        self.controller
-            .update(self.entry.enable, 0, self.entry.mask);
-        if !self.entry.reports {
+        self.controller.update(self.entry.register, 0, CLK_ENABLE);
+        if self.entry.kind == BranchKind::Unseen {
             return Ok(());
         }
         until(&*self.services, CLOCK_LIMIT_US, || self.runs())
@@ -128,19 +150,20 @@ impl<M: Mmio + Send + Sync> Switch for Branch<M> {
     /// A voted clock may keep running for another processor: only our vote is
     /// taken back, and nothing is waited for.
     fn disable(&self) -> Result<(), SupplyError> {
-        self.controller
-            .update(self.entry.enable, self.entry.mask, 0);
-        if self.entry.voted || !self.entry.reports {
+        self.controller.update(self.entry.register, CLK_ENABLE, 0);
+        if self.entry.kind != BranchKind::Plain {
             return Ok(());
         }
-        until(&*self.services, CLOCK_LIMIT_US, || !self.runs())
+        until(&*self.services, CLOCK_LIMIT_US, || {
+            self.control() & CLK_OFF != 0
+        })
     }
 
     fn is_on(&self) -> Result<bool, SupplyError> {
-        if self.entry.reports {
-            return Ok(self.runs());
+        if self.entry.kind == BranchKind::Unseen {
+            return Ok(self.control() & CLK_ENABLE != 0);
         }
-        Ok(self.controller.read(self.entry.enable) & self.entry.mask != 0)
+        Ok(self.runs())
     }
 }
 
@@ -151,37 +174,27 @@ struct Domain<M> {
 }
 
 impl<M: Mmio + Send + Sync> Domain<M> {
-    fn is(&self, up: bool) -> bool {
-        if self.entry.status_in_config {
-            let config = self.controller.read(self.entry.gdscr.saturating_add(4));
-            return config
-                & if up {
-                    POWER_UP_COMPLETE
-                } else {
-                    POWER_DOWN_COMPLETE
-                }
-                != 0;
-        }
-        let status = self.entry.status.unwrap_or(self.entry.gdscr);
-        (self.controller.read(status) & PWR_ON != 0) == up
+    fn is_up(&self) -> bool {
+        self.controller.read(self.entry.status) & PWR_ON != 0
     }
 }
 
 impl<M: Mmio + Send + Sync> Switch for Domain<M> {
     fn enable(&self) -> Result<(), SupplyError> {
-        self.controller.update(self.entry.gdscr, SW_COLLAPSE, 0);
-        until(&*self.services, DOMAIN_LIMIT_US, || self.is(true))
+        self.controller.update(self.entry.register, SW_COLLAPSE, 0);
+        until(&*self.services, DOMAIN_LIMIT_US, || self.is_up())
     }
 
+    /// As with clocks, only a vote is taken back where others vote too.
     fn disable(&self) -> Result<(), SupplyError> {
-        self.controller.update(self.entry.gdscr, 0, SW_COLLAPSE);
-        if self.entry.voted {
+        self.controller.update(self.entry.register, 0, SW_COLLAPSE);
+        if self.entry.kind == DomainKind::Voted {
             return Ok(());
         }
-        until(&*self.services, DOMAIN_LIMIT_US, || self.is(false))
+        until(&*self.services, DOMAIN_LIMIT_US, || !self.is_up())
     }
 
     fn is_on(&self) -> Result<bool, SupplyError> {
-        Ok(self.is(true))
+        Ok(self.is_up())
     }
 }

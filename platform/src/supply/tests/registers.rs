@@ -1,7 +1,9 @@
 use super::fake::{Recorder, Registers, World, keep};
 use crate::supply::gpio::{Bank, GpioGate};
 use crate::supply::pl061::Pl061;
-use crate::supply::qcom::{self, BranchEntry, Controller, DomainEntry, Table};
+use crate::supply::qcom::{
+    self, BranchEntry, BranchKind, Controller, DomainEntry, DomainKind, Table,
+};
 use crate::supply::{Counted, SupplyError, SupplyKind, Switch};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -73,88 +75,62 @@ static TABLE: Table = Table {
     clocks: &[
         BranchEntry {
             number: 1,
-            enable: 0x10,
-            mask: 1,
-            halt: 0x10,
-            voted: false,
-            reports: true,
+            kind: BranchKind::Plain,
+            register: 0x10,
         },
         BranchEntry {
             number: 2,
-            enable: 0x20,
-            mask: 8,
-            halt: 0x24,
-            voted: true,
-            reports: true,
+            kind: BranchKind::Voted,
+            register: 0x20,
         },
         BranchEntry {
             number: 3,
-            enable: 0x30,
-            mask: 1,
-            halt: 0x30,
-            voted: false,
-            reports: false,
+            kind: BranchKind::Unseen,
+            register: 0x30,
+        },
+        BranchEntry {
+            number: 4,
+            kind: BranchKind::Kept,
+            register: 0x38,
         },
     ],
     domains: &[
         DomainEntry {
             number: 0,
-            gdscr: 0x40,
-            status: None,
-            status_in_config: false,
-            voted: false,
+            kind: DomainKind::Plain,
+            register: 0x40,
+            status: 0x40,
         },
         DomainEntry {
             number: 1,
-            gdscr: 0x50,
-            status: Some(0x60),
-            status_in_config: false,
-            voted: true,
+            kind: DomainKind::Voted,
+            register: 0x50,
+            status: 0x60,
         },
         DomainEntry {
             number: 2,
-            gdscr: 0x70,
-            status: None,
-            status_in_config: true,
-            voted: false,
+            kind: DomainKind::Kept,
+            register: 0x70,
+            status: 0x70,
         },
     ],
 };
 
 /// Hardware that follows at once.
 fn obedient(file: &mut BTreeMap<usize, u32>, offset: usize, value: u32) {
-    file.insert(offset, value);
-    match offset {
-        0x10 => {
-            file.insert(
-                0x10,
-                if value & 1 == 1 {
-                    value & !(1 << 31)
-                } else {
-                    value | 1 << 31
-                },
-            );
-        }
-        0x20 => {
-            file.insert(0x24, if value & 8 == 8 { 0 } else { 1 << 31 });
-        }
-        0x40 => {
-            file.insert(
-                0x40,
-                if value & 1 == 1 {
-                    value & !(1 << 31)
-                } else {
-                    value | 1 << 31
-                },
-            );
-        }
-        0x50 => {
-            file.insert(0x60, if value & 1 == 1 { 0 } else { 1 << 31 });
-        }
-        0x70 => {
-            file.insert(0x74, if value & 1 == 1 { 1 << 15 } else { 1 << 16 });
-        }
-        _ => {}
+    const STATUS: u32 = 1 << 31;
+    let on = value & 1 == 1;
+    let value = value & !STATUS;
+    file.insert(
+        offset,
+        match offset {
+            0x10 | 0x20 if !on => value | STATUS,
+            0x40 if !on => value | STATUS,
+            _ => value,
+        },
+    );
+    if offset == 0x50 {
+        file.insert(0x60, if on { 0 } else { STATUS });
     }
 }
 
@@ -171,8 +147,8 @@ fn switch(registers: &Registers, kind: SupplyKind, number: u32) -> (Arc<dyn Swit
 fn qualcomm_clocks_and_domains_follow() {
     let registers = Registers::new(obedient);
     registers.set(0x10, 0x8000_00f0);
-    registers.set(0x24, 1 << 31);
-    for (kind, numbers) in [(SupplyKind::Clock, 1..4), (SupplyKind::PowerDomain, 0..3)] {
+    registers.set(0x40, 1);
+    for (kind, numbers) in [(SupplyKind::Clock, 1..4), (SupplyKind::PowerDomain, 0..2)] {
         for number in numbers {
             let (switch, _) = switch(&registers, kind, number);
             switch.enable().unwrap();
@@ -192,25 +168,77 @@ fn qualcomm_clocks_and_domains_follow() {
 fn qualcomm_hardware_that_does_not_follow_is_given_up_on() {
     let registers = Registers::new(keep);
     registers.set(0x10, 1 << 31);
-    registers.set(0x24, 1 << 31);
     let (clock, world) = switch(&registers, SupplyKind::Clock, 1);
     assert_eq!(clock.enable(), Err(SupplyError::Timeout(200)));
     assert!((200..400).contains(&world.elapsed()));
+    registers.set(0x10, 0);
+    assert_eq!(clock.disable(), Err(SupplyError::Timeout(200)));
     let (domain, _) = switch(&registers, SupplyKind::PowerDomain, 0);
     assert_eq!(domain.enable(), Err(SupplyError::Timeout(1_500)));
-    let (domain, _) = switch(&registers, SupplyKind::PowerDomain, 2);
+    registers.set(0x40, 1 << 31);
     assert_eq!(domain.disable(), Err(SupplyError::Timeout(1_500)));
 }
 
 #[test]
-fn a_voted_clock_may_keep_running_for_others() {
+fn a_network_on_chip_that_says_on_counts_as_on() {
     let registers = Registers::new(keep);
-    let (clock, world) = switch(&registers, SupplyKind::Clock, 2);
-    registers.set(0x20, 0xff);
-    registers.set(0x24, 0);
-    clock.disable().unwrap();
-    assert_eq!(registers.file.lock()[&0x20], 0xf7);
-    assert_eq!(world.elapsed(), 0, "nothing to wait for");
+    registers.set(0x10, 1 << 31 | 2 << 28);
+    assert_eq!(switch(&registers, SupplyKind::Clock, 1).0.enable(), Ok(()));
+}
+
+#[test]
+fn what_is_voted_for_may_stay_on_for_others() {
+    let registers = Registers::new(keep);
+    registers.set(0x20, 0x7f);
+    registers.set(0x60, 1 << 31);
+    for kind in [SupplyKind::Clock, SupplyKind::PowerDomain] {
+        let (switch, world) = switch(
+            &registers,
+            kind,
+            if kind == SupplyKind::Clock { 2 } else { 1 },
+        );
+        switch.disable().unwrap();
+        assert_eq!(world.elapsed(), 0, "nothing to wait for");
+    }
+    assert_eq!(registers.file.lock()[&0x20], 0x7e);
+    assert_eq!(registers.file.lock()[&0x50], 1);
+}
+
+#[test]
+fn what_must_stay_on_is_never_touched() {
+    let registers = Registers::new(keep);
+    for (kind, number) in [(SupplyKind::Clock, 4), (SupplyKind::PowerDomain, 2)] {
+        let (switch, _) = switch(&registers, kind, number);
+        switch.enable().unwrap();
+        switch.disable().unwrap();
+        assert!(switch.is_fixed());
+    }
+    assert!(registers.writes.lock().is_empty());
+}
+
+#[test]
+fn the_tables_are_in_order_and_aligned() {
+    let mut seen = alloc::collections::BTreeSet::new();
+    let mut entries = 0;
+    for table in qcom::all() {
+        assert!(table.compatible.starts_with("qcom,") && seen.insert(table.compatible));
+        assert!(
+            table.clocks.windows(2).all(|p| p[0].number < p[1].number),
+            "{table:?}"
+        );
+        assert!(
+            table.domains.windows(2).all(|p| p[0].number < p[1].number),
+            "{table:?}"
+        );
+        let clocks = table.clocks.iter().map(|c| c.register);
+        let domains = table.domains.iter().flat_map(|d| [d.register, d.status]);
+        assert!(
+            clocks.chain(domains).all(|r| r % 4 == 0 && r < 0x20_0000),
+            "{table:?}"
+        );
+        entries += table.clocks.len() + table.domains.len();
+    }
+    assert!(entries > 100);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The check's results for people.
 use crate::command::Survey;
 use platform::config::{DeviceConfig, DeviceKind, Module, SmmuConfig, Source, VmConfig};
-use platform::facts::{Conduit, GicKind, Smmu, SmmuKind};
+use platform::facts::{Conduit, GicKind, Smmu, SmmuKind, Supply};
 use platform::probe::{Role, State};
 use platform::report::{Report, Severity};
 use std::io::{Result, Write};
@@ -167,23 +167,7 @@ pub(super) fn kind(smmu: &Smmu) -> String {
 }
 
 fn supplies(smmu: &Smmu, out: &mut dyn Write) -> Result<()> {
-    let all = [
-        ("power domain", &smmu.power_domains),
-        ("clock", &smmu.clocks),
-    ];
-    for (what, supply) in all
-        .iter()
-        .flat_map(|(w, list)| list.iter().map(move |s| (w, s)))
-    {
-        let args: Vec<String> = supply.args.iter().map(ToString::to_string).collect();
-        writeln!(
-            out,
-            "    {what} {} {} {}",
-            supply.name,
-            supply.path,
-            args.join(" ")
-        )?;
-    }
+    supply("    ", &smmu.power_domains, &smmu.clocks, out)?;
     for tbu in &smmu.tbus {
         let last = tbu
             .first_stream
@@ -192,6 +176,24 @@ fn supplies(smmu: &Smmu, out: &mut dyn Write) -> Result<()> {
             out,
             "    TBU {} streams {:#x}-{last:#x}",
             tbu.path, tbu.first_stream
+        )?;
+        supply("      ", &tbu.power_domains, &tbu.clocks, out)?;
+    }
+    Ok(())
+}
+
+fn supply(indent: &str, domains: &[Supply], clocks: &[Supply], out: &mut dyn Write) -> Result<()> {
+    let domains = domains.iter().map(|s| ("power domain", s));
+    for (what, supply) in domains.chain(clocks.iter().map(|s| ("clock", s))) {
+        let name = if supply.name.is_empty() { "" } else { " " };
+        let args = supply
+            .args
+            .iter()
+            .fold(String::new(), |text, arg| format!("{text} {arg}"));
+        writeln!(
+            out,
+            "{indent}{what}{name}{} {}{args}",
+            supply.name, supply.path
         )?;
     }
     Ok(())
