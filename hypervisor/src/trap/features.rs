@@ -60,6 +60,20 @@ impl Features {
         features
     }
 
+    /// What both CPUs of a VM can do, field by field: boards mix core types,
+    /// and a guest sees one set of features on all its vCPUs.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let mut ids = self.ids;
+        for ((id, theirs), at) in ids.iter_mut().zip(&other.ids).zip(0..) {
+            *id = lesser(*id, *theirs, signed_fields(at));
+        }
+        Self {
+            ids,
+            gicv3: self.gicv3 && other.gicv3,
+        }
+    }
+
     /// Fields that depend on the VM rather than on the CPU.
     fn fit(&mut self, offer: Offer) {
         if !offer.gicv3 {
@@ -108,6 +122,34 @@ impl Features {
     pub const fn gicv3(&self) -> bool {
         self.gicv3
     }
+}
+
+/// The fields of the register in this slot in which 15 means "none" and is
+/// less than 0; a bit each.
+const fn signed_fields(at: usize) -> u16 {
+    const PFR0: usize = slot(4, 0);
+    const DFR0: usize = slot(5, 0);
+    const MMFR0: usize = slot(7, 0);
+    match at {
+        // FP and AdvSIMD.
+        PFR0 => 1 << 4 | 1 << 5,
+        // DoubleLock.
+        DFR0 => 1 << 9,
+        // TGran64 and TGran4.
+        MMFR0 => 1 << 6 | 1 << 7,
+        _ => 0,
+    }
+}
+
+/// The lesser value of every 4-bit field.
+fn lesser(a: u64, b: u64, signed: u16) -> u64 {
+    (0..16_u32).fold(0, |id, field| {
+        let shift = field.saturating_mul(4);
+        let flip = if signed >> field & 1 != 0 { 8 } else { 0 };
+        // Flipping the top bit orders signed values as unsigned ones.
+        let value = |id: u64| (id >> shift & 0xf) ^ flip;
+        id | (value(a).min(value(b)) ^ flip) << shift
+    })
 }
 
 /// ID_AA64MMFR0_EL1.PARange for an address size in bits.

@@ -142,6 +142,40 @@ fn fields_stay_in_their_places() {
 }
 
 #[test]
+fn unequal_cpus_have_what_both_have() {
+    let offer = Offer {
+        gicv3: true,
+        ipa_bits: 48,
+    };
+    let cpu = |pfr0, dfr0, isar0, mmfr0| {
+        Features::new(offer, move |reg| match (reg.crm(), reg.op2()) {
+            (4, 0) => pfr0,
+            (5, 0) => dfr0,
+            (6, 0) => isar0,
+            (7, 0) => mmfr0,
+            _ => 0,
+        })
+    };
+    // CSV3, AArch32, FP16; 6 and 4 breakpoints; no 4 KiB granule on one.
+    let big = cpu(0x1000_0000_0111_1112, 0x5006, 0x0000_1000_1021_1120, 0x2122);
+    let little = cpu(
+        0x0100_0000_0100_1111,
+        0x3008,
+        0x1000_0000_0011_1110,
+        0xff00_1124,
+    );
+    let both = big.common(&little);
+    assert_eq!(id(&both, 4, 0), 0x0000_0000_0100_0011);
+    assert_eq!(id(&both, 5, 0), 0xf0_0000_3006);
+    assert_eq!(id(&both, 6, 0), 0x0000_0000_0011_1110);
+    assert_eq!(id(&both, 7, 0), 0x0000_0111_ff00_1122);
+    assert_eq!(little.common(&big), both, "order does not matter");
+    assert_eq!(big.common(&big), big);
+    let no_fp = cpu(0x00ff_0011, 0, 0, 0);
+    assert_eq!(id(&no_fp.common(&big), 4, 0) >> 16 & 0xff, 0xff);
+}
+
+#[test]
 fn only_the_group_is_looked_up() {
     let features = uniform(2, true);
     for (op0, op1, crn) in [(2, 0, 0), (3, 1, 0), (3, 3, 0), (3, 0, 1), (0, 0, 0)] {
