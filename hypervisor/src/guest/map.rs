@@ -37,6 +37,8 @@ pub const UART_SPI: u32 = 1;
 pub const PCI_INTX_SPI: u32 = 3;
 /// SPI of virtio-iommu.
 pub const VIRTIO_IOMMU_SPI: u32 = 16;
+/// SPI of the hypercall IOMMU's fault events.
+pub const IOMMU_EVENT_SPI: u32 = 17;
 /// First SPI (INTID − 32) of the GICv2m frame.
 pub const MSI_SPI_BASE: u32 = 48;
 /// SPIs of the GICv2m frame.

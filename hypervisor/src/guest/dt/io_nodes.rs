@@ -3,6 +3,7 @@
 use super::core_nodes::{reg, unit};
 use super::fdt::Fdt;
 use super::{GuestPlatform, Intx, Iommu, PassedDevice, PciHost, Range, Scmi, Trigger, phandle};
+use crate::guest::map;
 use alloc::vec::Vec;
 
 /// First cell of a PCI address: 32-bit memory space.
@@ -133,6 +134,8 @@ fn iommu_node(root: &mut Fdt, iommu: Iommu) {
         }),
         Iommu::Hypercall => root.node("iommu", |node| {
             node.strings("compatible", &["stagegate,iommu"]);
+            let event = [0, map::IOMMU_EVENT_SPI, Trigger::Edge as u32];
+            node.cells("interrupts", &event);
             iommu_provider(node);
         }),
     }

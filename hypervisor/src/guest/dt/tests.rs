@@ -327,6 +327,7 @@ fn scmi_and_iommu_nodes_follow_their_bindings() {
     let tree = Tree::new(&blob).unwrap();
     assert_eq!(raw(&tree, "/iommu", "compatible"), b"stagegate,iommu\0");
     assert_eq!(cells(&tree, "/iommu", "phandle"), [phandle::IOMMU]);
+    assert_eq!(cells(&tree, "/iommu", "interrupts"), [0, 17, 1]);
 }
 
 #[test]
