@@ -164,6 +164,8 @@ pub mod pcie {
     pub const DEVCTL_FLR: u16 = 1 << 15;
     /// Maximum read request size and relaxed ordering.
     pub const DEVCTL_WRITABLE: u16 = 0x7010;
+    /// Maximum payload size: must agree along the path, so it is the host's.
+    pub const DEVCTL_PAYLOAD: u16 = 0xe0;
     /// Device status.
     pub const DEVSTA: u16 = 10;
     /// Error bits, cleared by writing one.

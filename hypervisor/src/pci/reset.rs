@@ -1,6 +1,5 @@
 //! Silencing and resetting a physical function.
 
-use super::bars;
 use super::config::{ConfigSpace, Delay};
 use super::error::PciError;
 use super::regs::{self, af, bridge, cap, command, msi, pcie, pm};
@@ -129,7 +128,7 @@ impl Pending {
         }
         silence_messages(cfg, function);
         quiesce(cfg, rid)?;
-        bars::write(cfg, rid, &function.bars);
+        function.context().restore(cfg);
         Ok(self.method)
     }
 }

@@ -1,5 +1,6 @@
 //! What the scan found.
 
+use super::bars;
 use super::caps::Caps;
 use super::config::ConfigSpace;
 use super::error::PciError;
@@ -62,6 +63,9 @@ pub struct Function {
     pub pin: u8,
     /// PCI Express port type; `None` for conventional PCI.
     pub port: Option<u8>,
+    /// Payload size that firmware or reset set for its path: device control
+    /// bits 7:5.
+    pub payload: u16,
     /// Isolating access control is in force (see `acs.rs`).
     pub acs: bool,
 }
@@ -73,10 +77,28 @@ impl Function {
         self.layout == 0 && self.class >> 24 != 0x06
     }
 
+    /// What a reset loses and the hypervisor puts back.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        let devctl = self
+            .caps
+            .find(cap::PCIE)
+            .map(|at| at.saturating_add(pcie::DEVCTL));
+        Context {
+            rid: self.rid,
+            bars: self.bars,
+            devctl,
+            payload: self.payload,
+        }
+    }
+
     /// Reads what does not change about `rid`. BARs and ACS follow later.
     #[must_use]
     pub fn read(cfg: &impl ConfigSpace, rid: Rid, parent: Option<usize>) -> Self {
         let caps = Caps::walk(cfg, rid);
+        let payload = caps.find(cap::PCIE).map_or(0, |at| {
+            cfg.read16(rid, at.saturating_add(pcie::DEVCTL)) & pcie::DEVCTL_PAYLOAD
+        });
         let port = caps
             .find(cap::PCIE)
             .map(|at| (cfg.read16(rid, at.saturating_add(pcie::FLAGS)) >> 4) as u8 & 0xf);
@@ -94,7 +116,30 @@ impl Function {
                 _ => 0,
             },
             port,
+            payload,
             acs: false,
+        }
+    }
+}
+
+/// The part of a function's configuration that is the hypervisor's: where it
+/// decodes, and the payload size of its path.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    rid: Rid,
+    bars: [Option<Bar>; 6],
+    devctl: Option<u16>,
+    payload: u16,
+}
+
+impl Context {
+    /// Writes it, after a reset or a return from D3hot. The function must not
+    /// decode.
+    pub fn restore(&self, cfg: &impl ConfigSpace) {
+        bars::write(cfg, self.rid, &self.bars);
+        if let Some(at) = self.devctl {
+            let rest = cfg.read16(self.rid, at) & !pcie::DEVCTL_PAYLOAD;
+            cfg.write16(self.rid, at, rest | self.payload);
         }
     }
 }

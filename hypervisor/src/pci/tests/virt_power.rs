@@ -230,6 +230,24 @@ fn a_stopped_vm_leaves_nothing_behind() {
 }
 
 #[test]
+fn the_payload_size_of_the_path_survives_resets() {
+    let pci = super::vm::machine();
+    pci.write16(NIC, 0x88, 0x2820);
+    let mut vm = super::vm::over(pci, &[NIC], super::vm::CONFIG).unwrap();
+    vm.w16(NIC, 0xcc, 3);
+    vm.w16(NIC, 0xcc, 0);
+    assert_eq!(vm.pci.read16(NIC, 0x88), 0x20, "back from D3hot");
+    vm.host.reset(&vm.pci, &vm.topology, &mut vm.fx);
+    assert_eq!(
+        vm.pci.read16(NIC, 0x88),
+        0x20,
+        "after a function-level reset"
+    );
+    vm.w16(NIC, 0x88, 0x50e0);
+    assert_eq!(vm.pci.read16(NIC, 0x88), 0x5020, "not the guest's to set");
+}
+
+#[test]
 fn functions_wait_for_their_resets_together() {
     let mut vm = Vm::new(&[NIC, NVME]);
     vm.host.reset(&vm.pci, &vm.topology, &mut vm.fx);

@@ -104,7 +104,10 @@ pub struct Vm {
 }
 
 pub fn build(rids: &[Rid], config: HostConfig) -> Result<Vm, PciError> {
-    let pci = machine();
+    over(machine(), rids, config)
+}
+
+pub fn over(pci: FakePci, rids: &[Rid], config: HostConfig) -> Result<Vm, PciError> {
     let topology = bring_up(&pci, (0, 15), &WINDOWS, config.page)?;
     let host = VirtualHost::new(&pci, config, &topology, rids, virt_spi)?;
     let fx = FakeEffects::new(&pci.log);

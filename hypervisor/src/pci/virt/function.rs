@@ -8,7 +8,7 @@ use crate::pci::config::ConfigSpace;
 use crate::pci::error::PciError;
 use crate::pci::regs::{self, command, status};
 use crate::pci::rid::Rid;
-use crate::pci::topology::{Bar, Function};
+use crate::pci::topology::{Context, Function};
 
 /// Command bits that the guest may set. I/O space is nobody's; error
 /// reporting by SERR would raise an alarm for the whole machine.
@@ -19,8 +19,8 @@ pub const COMMAND_WRITABLE: u16 = command::MEMORY | command::BUS_MASTER | comman
 pub struct VirtualFunction {
     pub physical: Rid,
     pub rid: Rid,
-    /// Physical BARs, to be written again after a reset.
-    pub places: [Option<Bar>; 6],
+    /// To be written again after a return from D3hot.
+    pub context: Context,
     pub bars: [Option<VirtualBar>; 6],
     pub caps: VirtualCaps,
     /// Command register as the guest wrote it.
@@ -63,7 +63,7 @@ impl VirtualFunction {
         Ok(Self {
             physical: rid,
             rid: seat.rid,
-            places: function.bars,
+            context: function.context(),
             bars,
             caps: VirtualCaps::new(cfg, function, config.msi),
             command: 0,

@@ -11,7 +11,6 @@
 use super::caps::{CapWrite, Merge};
 use super::function::{COMMAND_WRITABLE, VirtualFunction, bar_index};
 use super::{Access, VirtualHost, vbar};
-use crate::pci::bars;
 use crate::pci::config::ConfigSpace;
 use crate::pci::effects::Effects;
 use crate::pci::regs::{self, command, pm, status};
@@ -222,7 +221,7 @@ fn wake(function: &VirtualFunction, cfg: &impl ConfigSpace, effects: &impl Effec
         3 => pm::D3HOT_DELAY_US,
         _ => pm::D2_DELAY_US,
     });
-    bars::write(cfg, function.physical, &function.places);
+    function.context.restore(cfg);
     cfg.write16(
         function.physical,
         regs::COMMAND,
