@@ -152,6 +152,10 @@ fn affinity_info_follows_the_vcpu() {
     assert_eq!(info(0x100, 1), 2, "a cluster with one on its way");
     vm.powers[3].begin().unwrap();
     assert_eq!((info(0x101, 0), info(0x1ff, 1), info(0, 3)), (0, 0, 0));
+    assert_eq!(vm.cpu_on(0x100), Outcome::Start(2));
+    assert_eq!(info(0x100, 1), 0, "one on counts more than one on its way");
+    vm.powers[2].begin().unwrap();
+    vm.powers[2].off();
     vm.powers[3].off();
     assert_eq!((info(0x101, 0), info(0x100, 1), info(0, 2)), (1, 1, 0));
     assert_eq!(info(5, 0), INVALID_PARAMETERS);

@@ -222,6 +222,14 @@ fn reports_read_like_sentences() {
             "data abort from a guest, read, status 0x3a (ESR 0x9200003a, EC 0x24)",
         ),
         (
+            abort(0x21, 5),
+            "instruction abort at EL2, translation fault at level 1 (ESR 0x86000005, EC 0x21)",
+        ),
+        (
+            abort(0x25, 0x10 | 1 << 6),
+            "data abort at EL2, write, external abort (ESR 0x96000050, EC 0x25)",
+        ),
+        (
             0x623a_3036,
             "system register access msr S3_0_C12_C11_5 (ESR 0x623a3036, EC 0x18)",
         ),
