@@ -119,6 +119,10 @@ fn every_packing_of_an_image_lands_at_the_same_place() {
     for file in [
         plain.clone(),
         gzip(&plain),
+        gzip_with(&plain, 2),
+        gzip_with(&plain, 4),
+        gzip_with(&plain, 8),
+        gzip_with(&plain, 16),
         gzip_with(&plain, 0x1e),
         zboot(&plain),
     ] {
