@@ -1,5 +1,15 @@
 //! The first look at the board, before there is a heap: where memory is, what
 //! of it is taken, and where to print.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 use crate::fdt::{Blob, FdtError, MAX_DEPTH, Node};
 use crate::region::{Region, pairs, registers};
 use crate::uart::UartKind;

@@ -3,6 +3,16 @@
 //! The work is dtoolkit's; what it would get wrong or explain badly is checked
 //! before and after. A base tree to which an overlay does not apply is left
 //! alone.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 use crate::fdt::{Blob, Node};
 use crate::region::{Region, pairs};
 use crate::report::Report;
@@ -169,4 +179,100 @@ pub fn modules<'a>(blob: &Blob<'a>) -> impl Iterator<Item = (&'a str, Region)> +
                 Some((c.name(), region))
             })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOARD: &str = include_str!("../../tools/tests/data/board.dts");
+    const GOOD: &str = include_str!("../../tools/tests/data/good.dtso");
+
+    fn merge_all(base: &[u8], overlays: &[&[u8]]) -> Option<Vec<u8>> {
+        let named: Vec<_> = overlays
+            .iter()
+            .map(|bytes| Named { name: "o", bytes })
+            .collect();
+        merge(&Blob::check(base).unwrap(), &named, &mut Report::new())
+    }
+
+    #[test]
+    fn later_overlays_see_what_earlier_ones_added() {
+        let compile = |source| crate::dts::compile(source).unwrap();
+        let base = compile("/dts-v1/; /memreserve/ 16 32; / { a: a { }; };");
+        let first = compile("/plugin/; &a { b: b { x = <&b>; }; };");
+        let second = compile("/plugin/; &b { y = <&a &b>; x = <7>; };");
+        let merged = merge_all(&base, &[&first, &second]).unwrap();
+        let blob = Blob::check(&merged).unwrap();
+        let phandle = |path| crate::tree::phandle(&blob.find(path).unwrap()).unwrap();
+        let b = blob.find("/a/b").unwrap();
+        let cells: Vec<u32> = b.property("y").unwrap().cells().collect();
+        assert_eq!(cells, [phandle("/a"), phandle("/a/b")]);
+        assert_eq!(b.property("x").unwrap().u32(), Some(7));
+        assert_eq!(blob.reservations().collect::<Vec<_>>(), [(16, 32)]);
+        assert!(merge_all(&base, &[&second, &first]).is_none());
+    }
+
+    #[test]
+    fn the_boot_cpu_survives() {
+        let mut base = crate::dts::compile(BOARD).unwrap();
+        base[28..32].copy_from_slice(&0x101u32.to_be_bytes());
+        let overlay = crate::dts::compile(GOOD).unwrap();
+        assert_eq!(
+            merge_all(&base, &[&overlay]).unwrap()[28..32],
+            0x101u32.to_be_bytes()
+        );
+    }
+
+    #[test]
+    fn modules_of_the_boot_loader_are_found_in_order() {
+        let source = "/dts-v1/; / { chosen { #address-cells = <2>; #size-cells = <2>;
+            module@1 { compatible = \"stagegate,overlay\", \"multiboot,module\"; reg = <0 16 0 32>; };
+            module@2 { compatible = \"multiboot,module\"; reg = <0 48 0 32>; };
+            module@3 { compatible = \"stagegate,overlay\"; reg = <1 0 0 8>; }; }; };";
+        let bytes = crate::dts::compile(source).unwrap();
+        let found: Vec<_> = modules(&Blob::check(&bytes).unwrap()).collect();
+        let region = |base, size| Region { base, size };
+        assert_eq!(
+            found,
+            [
+                ("module@1", region(16, 32)),
+                ("module@3", region(1 << 32, 8))
+            ]
+        );
+    }
+
+    /// One damaged byte or word at a time, anywhere. `STAGEGATE_FLIPS` sets
+    /// how many.
+    #[test]
+    fn a_damaged_overlay_is_refused_or_applied_without_harm() {
+        let base = crate::dts::compile(BOARD).unwrap();
+        let good = crate::dts::compile(GOOD).unwrap();
+        let flips = std::env::var("STAGEGATE_FLIPS")
+            .ok()
+            .and_then(|n| n.parse().ok());
+        let mut random = 0x2545_f491_4f6c_dd1du64;
+        for _ in 0..flips.unwrap_or(150) {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let mut bad = good.clone();
+            let at = random as usize % bad.len();
+            bad[at] = (random >> 32) as u8;
+            if random >> 60 == 0 {
+                bad.truncate(at);
+            }
+            let Some(merged) = merge_all(&base, &[&bad]) else {
+                continue;
+            };
+            let tree = crate::tree::Tree::new(Blob::check(&merged).unwrap());
+            let mut report = Report::new();
+            let board = crate::facts::Board::read(&tree, &mut report);
+            let plan = crate::config::plan(&tree, &board, Default::default(), &mut report);
+            let (mut graph, entries) = crate::probe::graph_of(&tree, &board, &plan);
+            graph.run(&mut |_| crate::probe::Probed::Ready);
+            graph.finish();
+            graph.explain(&entries, &mut report);
+        }
+    }
 }

@@ -1,4 +1,14 @@
 //! Ranges of physical addresses, and their way up through `ranges`.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 use crate::fdt::{Node, Prop, be32};
 use core::fmt;
 

@@ -1,4 +1,14 @@
 //! Findings about a board and its configuration, in the operator's words.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;

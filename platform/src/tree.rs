@@ -1,4 +1,14 @@
 //! A checked blob with an index: parents, phandles, paths, aliases.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 use crate::fdt::{Blob, Node};
 use alloc::collections::BTreeMap;
 use alloc::string::String;

@@ -1,4 +1,14 @@
 //! Which console driver a serial port needs.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 use crate::fdt::Node;
 
 /// Programming interface of a serial port.

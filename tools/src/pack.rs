@@ -1,5 +1,5 @@
 //! Writing packs and the image they ride on.
-use platform::pack::{ALIGN, ENTRY, HEADER, Kind, MAGIC, MAX_FILES, NAME, VERSION, crc32};
+use platform::pack::{ALIGN, ENTRY, HEADER, Kind, MAGIC, MAX_FILES, NAME, VERSION, checksum};
 use std::fmt;
 
 /// A file to be packed.
@@ -74,7 +74,7 @@ pub fn pack(files: &[Input]) -> Result<Vec<u8>, PackingError> {
         table.extend((offset as u64).to_le_bytes());
         table.extend((file.bytes.len() as u64).to_le_bytes());
         table.extend((file.kind as u32).to_le_bytes());
-        table.extend(crc32(&file.bytes).to_le_bytes());
+        table.extend(checksum(&file.bytes).to_le_bytes());
         contents.extend_from_slice(&file.bytes);
         contents.resize(align(contents.len()), 0);
     }
@@ -226,7 +226,16 @@ mod tests {
     }
 
     #[test]
-    fn crc_is_the_well_known_one() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    fn the_checksum_sees_every_flipped_bit_and_every_cut() {
+        let bytes: Vec<u8> = (0..100u8).collect();
+        let whole = checksum(&bytes);
+        for at in 0..bytes.len() {
+            assert_ne!(checksum(&bytes[..at]), whole);
+            for bit in 0..8 {
+                let mut bad = bytes.clone();
+                bad[at] ^= 1 << bit;
+                assert_ne!(checksum(&bad), whole);
+            }
+        }
     }
 }

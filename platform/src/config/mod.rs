@@ -4,6 +4,16 @@
 //! [`plan`] reads the merged tree and returns what the hypervisor is to build.
 //! Every mistake becomes a finding with node, property and remedy; a plan from
 //! a report with errors must not be started.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 mod device;
 mod limits;
 mod module;

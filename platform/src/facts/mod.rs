@@ -3,6 +3,16 @@
 //! [`Board::read`] takes down what the tree says and reports what it says
 //! wrongly; [`Board::require`] reports what is missing before anything can
 //! boot.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 pub mod cpu;
 pub mod gic;
 pub mod interrupt;

@@ -3,6 +3,16 @@
 //! [`Blob::check`] walks the whole structure once; every later reader works on
 //! a checked blob and is written so that even a wrong offset yields `None`,
 //! never a panic. Layout: Devicetree Specification v0.4, chapter 5.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 mod check;
 mod node;
 #[cfg(test)]

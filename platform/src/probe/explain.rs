@@ -52,7 +52,7 @@ impl Graph {
                     text.push_str(" needs ");
                     at = *by;
                 }
-                Some(State::Cycle(_)) => return text + " waits for itself",
+                Some(State::Cycle(_)) => return format!("{text} waits for itself"),
                 _ => return format!("{text}: {}", self.outcome(at)),
             }
         }

@@ -5,6 +5,16 @@
 //! from a device tree and a plan; the caller probes. A supplier that turns up
 //! late is no special case: [`Graph::run`] may be called again whenever
 //! something new has appeared.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 mod build;
 mod cycle;
 mod depend;

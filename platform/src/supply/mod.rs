@@ -3,6 +3,16 @@
 //! Each driver is small and knows its registers or firmware calls only. A
 //! [`Suppliers`] opens them from the device tree, shares one switch among all
 //! who name the same clock or domain, and counts its users.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 mod counted;
 pub mod eemi;
 pub mod fixed;
