@@ -487,3 +487,28 @@ fn many_turns_leak_nothing() {
         .and_then(|n| n.parse().ok());
     s::many_turns::<Three>(turns.unwrap_or(2_000));
 }
+
+fn cases(default: u32) -> proptest::test_runner::Config {
+    let many = std::env::var("SMMU_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    proptest::test_runner::Config {
+        cases: many.unwrap_or(default),
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(cases(100))]
+
+    #[test]
+    fn calm_schedules((variant, ops) in common::schedules::schedule(false)) {
+        common::schedules::run::<Three>(variant, &ops);
+    }
+
+    #[test]
+    fn rough_schedules((variant, ops) in common::schedules::schedule(true)) {
+        common::schedules::run::<Three>(variant, &ops);
+    }
+}

@@ -92,11 +92,12 @@ impl<H: Hardware> Smmu<'_, H> {
     }
 
     fn recover(&self) {
-        let Some(hold) = self.machine.hold() else {
-            // The resume will do it.
-            return;
-        };
         let before = self.recovery.epoch();
+        let Some(hold) = self.machine.hold() else {
+            // Its next resume or suspend does it; if neither succeeds, this
+            // is tried again.
+            return self.try_later();
+        };
         let _working = self.recovery.working.lock();
         if self.recovery.epoch() != before {
             // Another CPU did it after this one's abort was in memory.
@@ -106,11 +107,15 @@ impl<H: Hardware> Smmu<'_, H> {
             Ok(()) => self.recovery.all_forgotten(),
             Err(error) => {
                 self.recovery.report(error);
-                let next = self.time.now_ns().saturating_add(RETRY_NS);
-                self.recovery.retry_at.store(next, Ordering::Relaxed);
                 self.recovery.stuck.store(true, Ordering::Relaxed);
+                self.try_later();
             }
         }
+    }
+
+    fn try_later(&self) {
+        let next = self.time.now_ns().saturating_add(RETRY_NS);
+        self.recovery.retry_at.store(next, Ordering::Relaxed);
     }
 
     pub(super) fn retry_recovery(&self, now_ns: u64) {

@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod scenarios;
+pub mod schedules;
 
 use pgtable::{Attrs, Config, Granule, Ipa, Pa, Walks};
 use smmu::model::{Device, Nature, Ram, SimTime, Step, Switch, TableMemory, Unit, new_table};
@@ -174,7 +175,7 @@ impl<B: Backend> Rig<B> {
             .with_contiguous(false)
             .with_walks(walks);
         let base = Pa(self.base + number * 0x100_0000);
-        let table = new_table(config, base, 0x80_0000);
+        let table = new_table(config, base, 0x10_0000);
         self.model.add_tables(table.clone() as Arc<dyn TableMemory>);
         for stream in streams {
             self.model.place(*stream, tbu);
