@@ -62,8 +62,11 @@ impl Vm {
         let mut cpu = Cpu::new(number, 2, active);
         let mut round = number;
         while !self.stop.load(SeqCst) {
-            if self.kicked[number].swap(false, SeqCst) || cpu.maintenance() {
+            let maintenance = cpu.maintenance();
+            if maintenance {
                 let _own = self.vgic.poke(number);
+            }
+            if self.kicked[number].swap(false, SeqCst) || maintenance {
                 self.kick(self.vgic.before_enter(number, &mut cpu).without(number));
             }
             if let Some((intid, _)) = cpu.acknowledge() {
