@@ -235,20 +235,21 @@ impl<R: Registers> Hardware for V3<'_, R> {
         let abort = Ste::abort();
         let [abort_first, ..] = abort.0;
         let [first, ..] = target.0;
-        // Removal: the first word, so that the entry terminates, then the
-        // rest. Replacement goes through termination as well.
+        // The first word alone terminates. The rest then stays as it was: it
+        // is only rewritten once no cached first word can still lead to it.
+        if first == abort_first {
+            self.streams.write_first(self.mem, &entry, abort_first);
+            return self.drop_entry(power, stream, Step::ForgetAfterChange);
+        }
         let terminate = !self.mutation.skips(Step::TerminateFirst);
         if terminate && self.streams.first(self.mem, &entry) != 0 {
             self.streams.write_first(self.mem, &entry, abort_first);
             self.drop_entry(power, stream, Step::ForgetAfterChange)?;
         }
+        // The SMMU may have fetched the terminating entry in pieces; only
+        // after this will it see the new rest with the new first word.
         self.streams.write_rest(self.mem, &entry, &target);
-        if first != abort_first {
-            // Installation: the SMMU may have fetched the terminating entry
-            // in pieces; only after this will it see the new rest with the
-            // new first word.
-            self.drop_entry(power, stream, Step::ForgetBeforeValid)?;
-        }
+        self.drop_entry(power, stream, Step::ForgetBeforeValid)?;
         self.streams.write_first(self.mem, &entry, first);
         self.drop_entry(power, stream, Step::ForgetAfterChange)
     }
