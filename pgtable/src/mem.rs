@@ -89,7 +89,9 @@ impl Publish for Native {
 ///   `bytes`, all zero, ordinary memory that nothing else accesses until it is
 ///   passed to [`free`](Self::free);
 /// - [`entries`](Self::entries) of an address in such a range points to that
-///   memory, for as long as the range is allocated, contiguously to its end.
+///   memory, for as long as the range is allocated, contiguously to its end;
+/// - freeing a range happens before (as a lock or a release-acquire pair makes
+///   it) the allocation that hands it out again.
 pub unsafe trait Memory {
     /// How writes are published to the walkers.
     type Walkers: Publish;

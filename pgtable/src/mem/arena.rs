@@ -7,8 +7,11 @@ use super::{Entry, Memory, Native, Publish};
 use crate::Pa;
 use crate::sync::Ordering;
 use core::ptr::NonNull;
+#[cfg(loom)]
+use loom::sync::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+#[cfg(not(loom))]
+use std::sync::{Mutex, MutexGuard};
 
 /// Entries that stand for 4 KiB.
 const PER_PAGE: usize = if cfg!(loom) { 4 } else { 512 };
@@ -26,6 +29,32 @@ struct State {
     used: BTreeMap<usize, usize>,
     /// Allocations that still succeed.
     budget: Option<usize>,
+}
+
+impl State {
+    /// Takes a range of `bytes` out of `pages`.
+    fn take(&mut self, bytes: usize, pages: usize) -> Option<usize> {
+        match &mut self.budget {
+            Some(0) => return None,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        let recycled = self.free.get_mut(&bytes).and_then(Vec::pop);
+        let page = match recycled {
+            Some(page) => page,
+            None => {
+                let count = bytes / 4096;
+                let page = self.next.next_multiple_of(count);
+                if page + count > pages {
+                    return None;
+                }
+                self.next = page + count;
+                page
+            }
+        };
+        self.used.insert(page, bytes);
+        Some(page)
+    }
 }
 
 /// A [`Memory`] for tests on a host. Frees are checked: freeing what is not
@@ -54,7 +83,7 @@ impl<W> Arena<W> {
         Self {
             base: base.0,
             entries: (0..count).map(|_| Entry::new(POISON)).collect(),
-            state: Mutex::default(),
+            state: Mutex::new(State::default()),
             walkers,
         }
     }
@@ -85,7 +114,7 @@ impl<W> Arena<W> {
         Some(self.entries.get(index)?.load(Ordering::Acquire))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -107,40 +136,18 @@ unsafe impl<W: Publish> Memory for Arena<W> {
     type Walkers = W;
 
     fn alloc(&self, bytes: usize) -> Option<Pa> {
-        let mut state = self.lock();
-        match &mut state.budget {
-            Some(0) => return None,
-            Some(left) => *left -= 1,
-            None => {}
-        }
-        let recycled = state.free.get_mut(&bytes).and_then(Vec::pop);
-        let page = match recycled {
-            Some(page) => page,
-            None => {
-                let pages = bytes / 4096;
-                let page = state.next.next_multiple_of(pages);
-                if (page + pages) * PER_PAGE > self.entries.len() {
-                    return None;
-                }
-                state.next = page + pages;
-                page
-            }
-        };
-        state.used.insert(page, bytes);
+        let page = self.lock().take(bytes, self.entries.len() / PER_PAGE)?;
+        // Not under the lock: the model checker may switch threads here.
         self.fill(page, bytes, 0);
         Some(Pa(self.base + page as u64 * 4096))
     }
 
     fn free(&self, pa: Pa, bytes: usize) {
         let page = ((pa.0 - self.base) / 4096) as usize;
-        let mut state = self.lock();
-        assert_eq!(
-            state.used.remove(&page),
-            Some(bytes),
-            "freed twice or never allocated: {pa}"
-        );
+        let used = self.lock().used.remove(&page);
+        assert_eq!(used, Some(bytes), "freed twice or never allocated: {pa}");
         self.fill(page, bytes, POISON);
-        state.free.entry(bytes).or_default().push(page);
+        self.lock().free.entry(bytes).or_default().push(page);
     }
 
     fn entries(&self, table: Pa) -> NonNull<Entry> {
