@@ -8,7 +8,7 @@ use smmu::model::v3::ModelV3;
 use smmu::model::{Device, Dma, Nature, Ram, SimTime, Step, Unit};
 use smmu::power::State;
 use smmu::v3::{Config, V3};
-use smmu::{Done, Error, Powered, Stage2, StreamId};
+use smmu::{Done, Error, Hardware, Powered, Stage2, StreamAction, StreamId};
 use std::sync::Arc;
 
 struct Three;
@@ -105,11 +105,7 @@ const NEEDED: &[Needed] = &[
         "attach_and_detach",
         s::attach_and_detach::<Three>,
     ),
-    (
-        Step::TerminateFirst,
-        "attach_and_detach",
-        s::attach_and_detach::<Three>,
-    ),
+    (Step::TerminateFirst, "replace_in_place", replace_in_place),
     (
         Step::SendInvalidation,
         "unmap_while_dma",
@@ -260,6 +256,40 @@ fn event_storm(step: Option<Step>) {
         assert_eq!(seen, 33);
     }
     rig.check();
+}
+
+/// An entry that is replaced while it is live passes through termination, so
+/// that no mixture of the two can be fetched.
+fn replace_in_place(step: Option<Step>) {
+    for seed in 1..20 {
+        let mut setup = setup(step);
+        setup.nature.seed = seed;
+        let rig = Rig::<Three>::new(setup);
+        let (one, two) = (rig.guest(&[7], 0), rig.guest(&[9], 0));
+        one.map(IPA, PA, PAGE);
+        two.map(IPA, PA + PAGE, PAGE);
+        rig.model.set_restless(7, IPA);
+        let hardware = rig.smmu.hardware();
+        let contexts = [&one, &two].map(|guest| {
+            let tables = Stage2::of(guest.table.root(), guest.table.config());
+            hardware.open(&tables, None).unwrap().0
+        });
+        let hold = rig.smmu.machine().hold().unwrap();
+        for turn in 0..6 {
+            let action = StreamAction::Translate(contexts[turn % 2]);
+            hardware
+                .set_stream(Some(hold.power()), StreamId(7), action)
+                .unwrap();
+            let pa = PA + (turn as u64 % 2) * PAGE;
+            assert_eq!(rig.model.dma(7, IPA, true), Dma::Reached(pa));
+        }
+        rig.check();
+    }
+}
+
+#[test]
+fn a_live_entry_is_replaced_safely() {
+    replace_in_place(None);
 }
 
 #[test]

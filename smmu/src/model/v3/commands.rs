@@ -99,6 +99,13 @@ impl Inner {
     }
 
     fn apply(&mut self, [low, high]: [u64; 2]) {
+        match low as u8 {
+            opcode::TLBI_NSNH_ALL => self.bindings.clear(),
+            opcode::TLBI_S12_VMALL => {
+                self.bindings.remove(&(bits(low, 47, 32) as u16));
+            }
+            _ => {}
+        }
         let clocked = self.tbu_clocked.clone();
         let live = self.tbus.iter_mut().zip(clocked);
         let hearing = live.filter(|(_, on)| *on).map(|(cache, _)| cache);

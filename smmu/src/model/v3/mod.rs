@@ -82,8 +82,8 @@ struct Inner {
     /// Everything that was ever cached: what the arrays may hold after power
     /// came back.
     ghost: Cache,
-    /// Second and third words that were in a valid entry together.
-    pairs: BTreeSet<(u64, u64)>,
+    /// The root that a VMID was used with since it was last invalidated.
+    bindings: BTreeMap<u16, u64>,
     /// Masters that issue transactions all the time.
     restless: Vec<(u32, u64)>,
     place: BTreeMap<u32, usize>,
@@ -125,7 +125,7 @@ impl ModelV3 {
             tcu: Cache::default(),
             tbus: vec![Cache::default(); nature.tbus],
             ghost: Cache::default(),
-            pairs: BTreeSet::new(),
+            bindings: BTreeMap::new(),
             restless: Vec::new(),
             place: BTreeMap::new(),
             pending: Vec::new(),

@@ -53,10 +53,6 @@ impl Inner {
     fn translate(&mut self, stream: u32, tbu: usize, address: u64, write: bool) -> Dma {
         let (w2, w3) = (self.second(stream, tbu), self.third(stream, tbu));
         let root = w3 & 0x000f_ffff_ffff_fff0;
-        if !self.pairs.contains(&(w2, w3)) {
-            // Neither old nor new, but a mixture.
-            self.violate(Violation::Structure(w3));
-        }
         let vmid = bits(w2, 15, 0) as u16;
         let granule = [12u32, 16, 14, 12][bits(w2, 47, 46) as usize];
         let lowest = if granule == 12 { 2 } else { 3 };
@@ -69,6 +65,11 @@ impl Inner {
         if bits(w2, 51, 51) != 1 || vmid == 0 || root == 0 || bits(w2, 57, 57) != 0 {
             self.violate(Violation::Structure(w2));
             return self.fault(id::C_BAD_STE, stream, 0, write);
+        }
+        // A VMID stands for one root until it is invalidated; another one is
+        // a mixture of two entries, or a VMID used again too early.
+        if *self.bindings.entry(vmid).or_insert(root) != root {
+            self.violate(Violation::Structure(w3));
         }
         let cached = self.tbus[tbu].tlb.find(vmid, address);
         let cached = cached.or_else(|| self.tcu.tlb.find(vmid, address));
@@ -217,11 +218,7 @@ impl Inner {
 
     fn fetch(&mut self, stream: u32, number: u64) -> Option<u64> {
         let at = self.entry(stream)?;
-        let whole: [u64; 4] = core::array::from_fn(|i| self.ram.device_load(at + i as u64 * 8));
-        if whole[0] & ste::V != 0 {
-            self.pairs.insert((whole[2], whole[3]));
-        }
-        Some(whole[number as usize])
+        Some(self.ram.device_load(at + number * 8))
     }
 
     pub(super) fn fetch_first(&mut self, stream: u32) -> Option<u64> {
