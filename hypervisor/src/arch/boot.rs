@@ -157,6 +157,7 @@ primary_entry:
     mov     x1, x21
     mov     x2, x22
     bl      {primary}
+    .global park
 park:
     wfe
     b       park

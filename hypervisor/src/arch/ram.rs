@@ -157,6 +157,15 @@ impl RamMap {
     }
 }
 
+/// An extent as a register window: for memory that is shared with a guest and
+/// must be accessed word by word.
+#[must_use]
+pub fn shared(extent: Extent) -> platform::mmio::Window {
+    // SAFETY: mapped RAM without Rust objects, for ever; whoever shares it
+    // races with the guest by intent, each access is one volatile word.
+    unsafe { platform::mmio::Window::new(extent.start as usize, extent.len as usize) }
+}
+
 /// Adds an extent to the heap.
 pub fn give_to_heap(extent: Extent) {
     // SAFETY: the extent came out of a `RamMap`, so it is mapped and unused,

@@ -3,6 +3,8 @@
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 
 use pgtable::{Entry, Linear, Memory, Native, Pa};
 
@@ -43,5 +45,59 @@ unsafe impl Memory for TableMemory {
 
     fn slot(&self) -> usize {
         super::percpu::try_get().map_or(0, |cpu| cpu.index)
+    }
+}
+
+/// Tables of a guest's own DMA domains: the heap again, up to a quota, so that
+/// no guest can use up what others need.
+#[derive(Debug, Clone, Copy)]
+pub struct QuotaMemory {
+    used: &'static AtomicUsize,
+    limit: usize,
+}
+
+impl QuotaMemory {
+    /// At most `limit` bytes over all copies.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { used: alloc::boxed::Box::leak(alloc::boxed::Box::new(AtomicUsize::new(0))), limit }
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+// SAFETY: as for `TableMemory`, which does the work.
+unsafe impl Memory for QuotaMemory {
+    type Walkers = Native;
+
+    fn alloc(&self, bytes: usize) -> Option<Pa> {
+        let more = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= self.limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        let block = TableMemory.alloc(bytes);
+        if block.is_none() {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        block
+    }
+
+    fn free(&self, pa: Pa, bytes: usize) {
+        TableMemory.free(pa, bytes);
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn entries(&self, table: Pa) -> NonNull<Entry> {
+        TableMemory.entries(table)
+    }
+
+    fn walkers(&self) -> &Native {
+        &WALKERS
+    }
+
+    fn slot(&self) -> usize {
+        TableMemory.slot()
     }
 }

@@ -4,7 +4,9 @@ use super::life::{self, Ending};
 use super::run;
 use super::vcpu::VcpuRef;
 use crate::arch::vectors::Frame;
+use crate::hypercall;
 use crate::psci::{self, Outcome, SUCCESS};
+use crate::scmi::SMC_ID;
 
 /// SMCCC's answer to a function nobody knows.
 const NOT_SUPPORTED: u64 = u64::MAX;
@@ -14,13 +16,40 @@ const NOT_SUPPORTED: u64 = u64::MAX;
 pub fn call(me: VcpuRef, frame: &mut Frame) {
     let [x0, x1, x2, x3] = [frame.x[0], frame.x[1], frame.x[2], frame.x[3]];
     match psci::decode(x0, x1, x2, x3) {
-        psci::Call::Foreign { function } => frame.x[0] = foreign(me, function, frame),
+        psci::Call::Foreign { function } => foreign(me, function, frame),
         call => standard(me, call, frame),
     }
 }
 
-fn foreign(_me: VcpuRef, _function: u32, _frame: &mut Frame) -> u64 {
-    NOT_SUPPORTED
+/// Stagegate's own services: the vendor hypervisor range, and the SCMI bell.
+#[inline]
+fn foreign(me: VcpuRef, function: u32, frame: &mut Frame) {
+    if let Some(reply) = hypercall::identity(u64::from(function)) {
+        return frame.x[..4].copy_from_slice(&reply.0);
+    }
+    if u64::from(function) == u64::from(SMC_ID) {
+        return ring(me, frame);
+    }
+    match me.vm.dma.get() {
+        Some(dma) if hypercall::is_ours(u64::from(function)) => {
+            let x = &frame.x;
+            let reply = dma.call(&[x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]]);
+            frame.x[..4].copy_from_slice(&reply);
+        }
+        _ => frame.x[0] = NOT_SUPPORTED,
+    }
+}
+
+/// A message waits in the VM's SCMI channel.
+#[inline(never)]
+fn ring(me: VcpuRef, frame: &mut Frame) {
+    match &me.vm.scmi {
+        Some(scmi) => {
+            scmi.serve(me.vm);
+            frame.x[0] = SUCCESS;
+        }
+        None => frame.x[0] = NOT_SUPPORTED,
+    }
 }
 
 /// PSCI and the architecture's own calls.

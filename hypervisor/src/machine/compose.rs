@@ -5,25 +5,32 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use pgtable::{Config, Granule};
-use platform::config::{DeviceConfig, DeviceKind, Inputs, PowerSource, Source as File, VmConfig};
+use pgtable::{Access, Attrs, Config, Execute, Granule, Ipa, MemoryType, Pa};
+use platform::config::{DeviceConfig, DeviceKind, GuestIommu, Inputs, PowerSource, Source as File, VmConfig};
 use platform::facts::{Board, GicKind};
 use platform::report::Report;
 use platform::tree::Tree;
+
+use spin::Once;
 
 use super::boot::{Stop, show};
 use super::devices::Devices;
 use super::irq::{Owner, Private};
 use super::life::Life;
 use super::ram::{GuestRam, PIECE};
-use super::masters::{self, Master};
+use super::guest_dma::GuestDma;
+use super::masters::{self, Identity, Master};
+use super::passed::{Allocator, Passed};
 use super::pci::{self, VmHost};
+use super::scmi::Scmi;
 use super::smmus;
 use super::vcpu::Vcpu;
 use super::vm::{Counters, IPA_BITS, Images, Stage2, Vm};
 use crate::arch::ram::RamMap;
 use crate::arch::regs;
 use crate::arch::tables::TableMemory;
+use crate::dma::Policy;
+use crate::guest::map;
 use crate::pci::Rid;
 use crate::power::evidence::Source;
 use crate::psci::Mitigations;
@@ -50,7 +57,7 @@ pub fn vms(tree: &Tree<'_>, board: &Board, memory: &mut RamMap, cpus: usize) -> 
         if next_cpu + config.cpus > cpus {
             return Err(Stop("the configuration asks for more CPUs than there are"));
         }
-        match vm(board, config, memory, next_cpu) {
+        match vm(tree, board, config, memory, next_cpu) {
             Ok(vm) => vms.push(vm),
             Err(stop) => log::error!("{}: {stop}: skipped", config.name),
         }
@@ -62,7 +69,7 @@ pub fn vms(tree: &Tree<'_>, board: &Board, memory: &mut RamMap, cpus: usize) -> 
     Ok(vms)
 }
 
-fn vm(board: &Board, config: &VmConfig, memory: &mut RamMap, first_cpu: usize) -> Result<&'static Vm, Stop> {
+fn vm(tree: &Tree<'_>, board: &Board, config: &VmConfig, memory: &mut RamMap, first_cpu: usize) -> Result<&'static Vm, Stop> {
     let images = images(config, memory)?;
     let ram = ram(config.memory, memory)?;
     let gic_kind = board.gic.as_ref().map_or(GicKind::V3, |gic| gic.kind);
@@ -85,6 +92,10 @@ fn vm(board: &Board, config: &VmConfig, memory: &mut RamMap, first_cpu: usize) -
         mitigations: Mitigations { csv2: (regs::id_register(4, 0) >> 56) & 0xf != 0 },
         devices: Devices::new(bridge(board, config)?),
         masters: Vec::new(),
+        passed: Vec::new(),
+        scmi: None,
+        iommu: config.iommu,
+        dma: Once::new(),
         places: Vec::new(),
         life: Life::new(),
         images,
@@ -92,7 +103,12 @@ fn vm(board: &Board, config: &VmConfig, memory: &mut RamMap, first_cpu: usize) -
         epoch: 0.into(),
     };
     vm.map_fixed().map_err(|_| Stop("its memory cannot be mapped"))?;
-    adopt(board, config, &mut vm);
+    adopt(tree, config, &mut vm);
+    vm.scmi = scmi(&vm, memory);
+    if let Some(scmi) = &vm.scmi {
+        let page = vm.stage2.map(Ipa(map::SCMI_SHMEM.base), Pa(scmi.page()), 4096, SHARED);
+        page.map_err(|_| Stop("its SCMI page cannot be mapped"))?;
+    }
     log::info!(
         "{}: {} vCPUs on CPUs {}-{}, {} MiB of memory",
         vm.name,
@@ -101,7 +117,11 @@ fn vm(board: &Board, config: &VmConfig, memory: &mut RamMap, first_cpu: usize) -
         first_cpu + config.cpus - 1,
         config.memory >> 20,
     );
-    Ok(Box::leak(Box::new(vm)))
+    let vm: &'static Vm = Box::leak(Box::new(vm));
+    if !vm.masters.is_empty() {
+        vm.dma.call_once(|| GuestDma::new(vm, policy(config), config.iommu == GuestIommu::Virtio));
+    }
+    Ok(vm)
 }
 
 /// The VM's virtual host bridge, if it has PCI functions.
@@ -128,7 +148,8 @@ fn bridge(board: &Board, config: &VmConfig) -> Result<Option<VmHost>, Stop> {
 }
 
 /// Links the VM's masters and wires their interrupts.
-fn adopt(board: &Board, config: &VmConfig, vm: &mut Vm) {
+fn adopt(tree: &Tree<'_>, config: &VmConfig, vm: &mut Vm) {
+    let mut room = Allocator::new();
     let streams = |device: &DeviceConfig| -> Vec<(usize, u32)> {
         device.streams.iter().filter_map(|s| Some((smmus::at(s.smmu)?, s.id))).collect()
     };
@@ -142,17 +163,55 @@ fn adopt(board: &Board, config: &VmConfig, vm: &mut Vm) {
             DeviceKind::Platform { .. } => None,
         };
         let sources = device.power_sources.iter().map(source).collect();
-        match Master::new(device.name.clone(), rid, &streams(device), sources, &vm.places) {
+        let endpoint = rid.map_or(0x1_0000 + vm.masters.len() as u32, |rid| virtual_rid(vm, rid));
+        let identity = Identity { name: device.name.clone(), endpoint, rid };
+        match Master::new(identity, &streams(device), sources, &vm.places) {
             Ok(master) => vm.masters.push(master),
-            Err(error) => log::error!("{}: {}: {error}: it has no DMA", vm.name, device.name),
+            Err(error) => {
+                log::error!("{}: {}: {error}: it is not given", vm.name, device.name);
+                continue;
+            }
+        }
+        let passed = Passed::new(tree, device, vm.masters.len() - 1, &mut room);
+        match passed.and_then(|passed| passed.map(|passed| passed.install(vm).map(|()| passed)).transpose()) {
+            Ok(passed) => vm.passed.extend(passed),
+            Err(why) => log::error!("{}: {}: {why}: it is not given", vm.name, device.name),
         }
     }
-    let _ = board;
     for (physical, number) in vm.devices.pci.as_ref().map(VmHost::routes).unwrap_or_default() {
         if vm.vgic.assign_hw_spi(number, physical).is_err() {
             log::error!("{}: interrupt {physical} cannot be given to it", vm.name);
         }
     }
+}
+
+/// The number under which the VM sees a function.
+fn virtual_rid(vm: &Vm, rid: Rid) -> u32 {
+    vm.devices.pci.as_ref().and_then(|pci| pci.virtual_rid(rid)).map_or(0, |rid| u32::from(rid.0))
+}
+
+/// The SCMI page: the guest maps it as device memory, so stage 2 leaves it
+/// uncached for the guest whatever it asks for.
+const SHARED: Attrs = Attrs::new(MemoryType::NonCacheable, Access::ReadWrite, Execute::None);
+
+/// The VM's SCMI server, if one of its devices is to be told of by it.
+fn scmi(vm: &Vm, memory: &mut RamMap) -> Option<Scmi> {
+    let domains: Vec<(usize, &str)> = vm
+        .masters
+        .iter()
+        .enumerate()
+        .filter(|(_, master)| master.rid.is_none() || master.hears_scmi())
+        .map(|(index, master)| (index, master.name.as_str()))
+        .collect();
+    if domains.is_empty() {
+        return None;
+    }
+    memory.take(4096, 4096).map(|page| Scmi::new(page, &domains))
+}
+
+/// What the operator allows the VM to do with its own domains.
+fn policy(config: &VmConfig) -> Policy {
+    Policy { strict: config.strict_dma, ..Policy::default() }
 }
 
 const fn source(source: &PowerSource) -> Source {
@@ -239,6 +298,9 @@ pub fn owners(board: &Board, vms: &[&'static Vm]) -> BTreeMap<u32, Owner> {
     }
     for &vm in vms {
         for (physical, number) in vm.devices.pci.as_ref().map(VmHost::routes).unwrap_or_default() {
+            owners.insert(physical, Owner::Guest(vm, number));
+        }
+        for (number, physical) in vm.passed.iter().flat_map(Passed::interrupts) {
             owners.insert(physical, Owner::Guest(vm, number));
         }
     }

@@ -1,11 +1,25 @@
 //! A VM's emulated devices, by address.
 
+use super::guest_dma::Side;
 use super::pci::VmHost;
+use super::ram::GuestRam;
 use super::vcpu::VcpuRef;
 use super::vm::Vm;
 use super::{console, irq};
 use crate::guest::map;
+use crate::viommu::Viommu;
 use crate::vuart::Pl011;
+
+/// Outcome of a store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// The device took it.
+    Done,
+    /// There is more to do: the guest runs the instruction again.
+    Again,
+    /// No device there.
+    Nothing,
+}
 
 /// Everything but the interrupt controller.
 pub struct Devices {
@@ -22,11 +36,20 @@ impl Devices {
         Self { uart: Pl011::new(), pci }
     }
 
+    /// Whether `ipa` may be a register window of a device given to the VM.
+    #[must_use]
+    pub fn is_device_memory(&self, ipa: u64) -> bool {
+        within(map::PCI_MMIO, ipa).or(within(super::passed::WINDOW, ipa)).is_some()
+    }
+
     /// Reads `size` bytes at `ipa`; `None` if nothing is there.
     pub fn read(&self, me: VcpuRef, ipa: u64, size: u8) -> Option<u64> {
         let vm = me.vm;
         if let (Some(pci), Some(offset)) = (&self.pci, within(map::PCI_ECAM, ipa)) {
             return Some(pci.load(offset as u64, size));
+        }
+        if let (Some(viommu), Some(offset)) = (viommu(vm), within(map::VIRTIO_IOMMU, ipa)) {
+            return Some(viommu.read(offset as u64, size));
         }
         let offset = within(map::UART, ipa)?;
         let (value, outcome) = self.uart.read(offset, |high| vm.uart_line(high));
@@ -34,20 +57,25 @@ impl Devices {
         Some(u64::from(value))
     }
 
-    /// Writes; false if nothing is there.
-    pub fn write(&self, me: VcpuRef, ipa: u64, size: u8, value: u64) -> bool {
+    /// Writes `size` bytes at `ipa`.
+    pub fn write(&self, me: VcpuRef, ipa: u64, size: u8, value: u64) -> Stored {
         let vm = me.vm;
         if let (Some(pci), Some(offset)) = (&self.pci, within(map::PCI_ECAM, ipa)) {
             pci.store(vm, offset as u64, size, value);
-            return true;
+            return Stored::Done;
         }
-        let Some(offset) = within(map::UART, ipa) else { return false };
+        if let (Some(viommu), Some(offset)) = (viommu(vm), within(map::VIRTIO_IOMMU, ipa)) {
+            let written = viommu.write(offset as u64, size, value);
+            irq::kick_vcpus(vm, vm.viommu_line(written.line).without(me.index));
+            return if written.again { Stored::Again } else { Stored::Done };
+        }
+        let Some(offset) = within(map::UART, ipa) else { return Stored::Nothing };
         let outcome = self.uart.write(offset, value as u32, |high| vm.uart_line(high));
         irq::kick_vcpus(vm, outcome.line.unwrap_or_default().without(me.index));
         if outcome.output {
             console::pump();
         }
-        true
+        Stored::Done
     }
 
     /// Back to power-on.
@@ -59,6 +87,11 @@ impl Devices {
         irq::kick_vcpus(vm, outcome.line.unwrap_or_default());
         console::pump();
     }
+}
+
+/// The VM's virtio-iommu, if it has one.
+fn viommu(vm: &'static Vm) -> Option<&'static Viommu<'static, Side, GuestRam>> {
+    vm.dma.get()?.viommu.as_ref()
 }
 
 /// Offset of `ipa` in `range`.

@@ -16,8 +16,23 @@ const BURST_NS: u64 = 1_000_000_000;
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static SINCE: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(0);
 
-/// Reports a fault: VM, master, address and kind.
+/// Reports a fault to the operator and to the VM that it belongs to.
 pub fn report(unit: &Unit, fault: Fault) {
+    let index = smmus::at(unit.node);
+    let owner = fault.link.and_then(|link| {
+        let owns = |master: &&super::masters::Master| index.is_some_and(|index| master.owns(index, link));
+        board::vms().iter().find_map(|&vm| Some((vm, vm.masters.iter().find(owns)?)))
+    });
+    if let Some((vm, master)) = owner
+        && let Some(dma) = vm.dma.get()
+    {
+        dma.fault(vm, master.endpoint, &fault);
+    }
+    show(&fault, owner);
+}
+
+/// One line on the console, unless there were many.
+fn show(fault: &Fault, owner: Option<(&super::vm::Vm, &super::masters::Master)>) {
     let since = SINCE.load(Ordering::Relaxed);
     if fault.at_ns.saturating_sub(since) > BURST_NS {
         SINCE.store(fault.at_ns, Ordering::Relaxed);
@@ -29,11 +44,6 @@ pub fn report(unit: &Unit, fault: Fault) {
     if COUNT.fetch_add(1, Ordering::Relaxed) >= SHOWN {
         return;
     }
-    let index = smmus::at(unit.node);
-    let owner = fault.link.and_then(|link| {
-        let owns = |master: &&super::masters::Master| index.is_some_and(|index| master.owns(index, link));
-        board::vms().iter().find_map(|vm| Some((vm, vm.masters.iter().find(owns)?)))
-    });
     let (vm, master) = owner.map_or(("nobody", "an unknown master"), |(vm, master)| (vm.name.as_str(), master.name.as_str()));
     let record = &fault.record;
     let what = if record.write { "write" } else { "read" };

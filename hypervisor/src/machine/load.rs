@@ -2,19 +2,23 @@
 
 use alloc::vec::Vec;
 
+use platform::config::GuestIommu;
+
+use super::passed::Passed;
 use super::vm::{LoadError, Vm};
 use crate::arch::timer;
-use crate::guest::dt::{Chosen, Device, Gic, GuestPlatform, Intx, PciHost};
+use crate::guest::dt::{Chosen, Device, Gic, GuestPlatform, Intx, Iommu, PassedDevice, PciHost, Property, Scmi};
 use crate::guest::image::{self, GuestMemory, Layout, OutsideRam};
 use crate::guest::{Range, map};
 use crate::psci::Start;
+use crate::scmi::SMC_ID;
 
 /// A VM's RAM as the loader writes it.
 struct Destination<'a>(&'a super::ram::GuestRam);
 
 impl GuestMemory for Destination<'_> {
     fn write(&mut self, ipa: u64, bytes: &[u8]) -> Result<(), OutsideRam> {
-        self.0.write(ipa, bytes).map_err(|error| OutsideRam(error.0))
+        self.0.copy_in(ipa, bytes).map_err(|error| OutsideRam(error.0))
     }
 }
 
@@ -26,7 +30,7 @@ pub fn load(vm: &Vm) -> Result<Start, LoadError> {
     let ram = Range::new(map::RAM_BASE, vm.ram.len());
     let layout = image::load(vm.images.kernel, vm.images.ramdisk, ram, &mut Destination(&vm.ram))?;
     let tree = device_tree(vm, ram, &layout)?;
-    vm.ram.write(layout.dtb.base, &tree).map_err(|error| LoadError::NoRoom(error.0))?;
+    vm.ram.copy_in(layout.dtb.base, &tree).map_err(|error| LoadError::NoRoom(error.0))?;
     Ok(Start { entry: layout.entry, context: layout.dtb.base })
 }
 
@@ -34,6 +38,11 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
     let mpidrs: Vec<u64> = vm.vcpus.iter().map(|vcpu| vcpu.mpidr).collect();
     let intx = intx();
     let vcpus = u8::try_from(mpidrs.len()).unwrap_or(u8::MAX);
+    let properties: Vec<Vec<Property<'_>>> = vm.passed.iter().map(Passed::properties).collect();
+    let clocks: Vec<Vec<u32>> = vm.passed.iter().map(|device| device.clocks(vm)).collect();
+    let parts = properties.iter().zip(&clocks);
+    let passed: Vec<PassedDevice<'_>> =
+        vm.passed.iter().zip(parts).map(|(device, (list, clocks))| device.describe(vm, list, clocks)).collect();
     let platform = GuestPlatform {
         memory: &[ram],
         mpidrs: &mpidrs,
@@ -44,10 +53,10 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
         },
         msi: None,
         uart: Some(Device { reg: map::UART, spi: map::UART_SPI }),
-        pci: vm.devices.pci.as_ref().map(|_| pci_host(&intx)),
-        scmi: None,
-        iommu: None,
-        devices: &[],
+        pci: vm.devices.pci.as_ref().map(|_| pci_host(vm, &intx)),
+        scmi: vm.scmi.as_ref().map(|_| Scmi { shmem: map::SCMI_SHMEM, function: SMC_ID, power_domains: true, clocks: true }),
+        iommu: iommu(vm),
+        devices: &passed,
         chosen: Chosen {
             bootargs: &vm.images.bootargs,
             initrd: layout.initrd,
@@ -64,7 +73,16 @@ fn intx() -> Vec<Intx> {
     pins.map(|(slot, pin)| Intx { bus: 0, slot, pin, spi: map::intx_spi(slot, pin) }).collect()
 }
 
-fn pci_host(intx: &[Intx]) -> PciHost<'_> {
+/// The IOMMU that the guest may drive.
+fn iommu(vm: &Vm) -> Option<Iommu> {
+    match vm.iommu {
+        GuestIommu::None => None,
+        GuestIommu::Hypercall => Some(Iommu::Hypercall),
+        GuestIommu::Virtio => Some(Iommu::Virtio(Device { reg: map::VIRTIO_IOMMU, spi: map::VIRTIO_IOMMU_SPI })),
+    }
+}
+
+fn pci_host<'a>(vm: &Vm, intx: &'a [Intx]) -> PciHost<'a> {
     PciHost {
         ecam: map::PCI_ECAM,
         buses: (0, map::PCI_BUSES - 1),
@@ -73,7 +91,7 @@ fn pci_host(intx: &[Intx]) -> PciHost<'_> {
         intx,
         probe_only: false,
         dma_coherent: true,
-        iommu_map: None,
+        iommu_map: (vm.iommu != GuestIommu::None).then_some((0, 0, 0x1_0000)),
         power_domain: None,
     }
 }

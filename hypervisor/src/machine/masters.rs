@@ -14,12 +14,24 @@ use spin::mutex::SpinMutex;
 use super::smmus::{self, Place};
 use super::vm::Vm;
 use crate::pci::{PowerDenied, Rid};
-use crate::power::evidence::{Event, Evidence, Reason, Sources, Step, Word};
+use crate::power::evidence::{Event, Evidence, Reason, Source, Sources, Step, Word};
+
+/// Who a master is.
+pub struct Identity {
+    /// As the operator calls it.
+    pub name: String,
+    /// Its number for the VM.
+    pub endpoint: u32,
+    /// Its physical requester id, if it is a PCI function.
+    pub rid: Option<Rid>,
+}
 
 /// A device that can do DMA.
 pub struct Master {
     /// As the operator calls it.
     pub name: String,
+    /// Its number for the VM: the virtual requester id of a PCI function.
+    pub endpoint: u32,
     /// Its physical requester id, if it is a PCI function.
     pub rid: Option<Rid>,
     /// Its stream ids, for people.
@@ -35,7 +47,8 @@ impl Master {
     ///
     /// # Errors
     /// Why an SMMU refused; the device must not be given to the VM.
-    pub fn new(name: String, rid: Option<Rid>, streams: &[(usize, u32)], sources: Sources, places: &[Place]) -> Result<Self, smmu::Error> {
+    pub fn new(identity: Identity, streams: &[(usize, u32)], sources: Sources, places: &[Place]) -> Result<Self, smmu::Error> {
+        let Identity { name, endpoint, rid } = identity;
         let mut links = Vec::new();
         for place in places {
             let Some(unit) = smmus::units().get(place.unit) else { continue };
@@ -48,7 +61,7 @@ impl Master {
             links.push((place.unit, link));
         }
         let streams = streams.iter().map(|&(_, id)| id).collect();
-        Ok(Self { name, rid, streams, links, evidence: SpinMutex::new(Evidence::new(sources)) })
+        Ok(Self { name, endpoint, rid, streams, links, evidence: SpinMutex::new(Evidence::new(sources)) })
     }
 
     /// Something is about to happen that may make the master active: its
@@ -101,6 +114,16 @@ impl Master {
     /// Whether it counts as active, and why.
     pub fn verdict(&self) -> (Word, Reason) {
         self.evidence.lock().verdict()
+    }
+
+    /// Whether its power state is followed at all.
+    pub fn is_tracked(&self) -> bool {
+        super::guest_dma::tracked(self.evidence.lock().sources())
+    }
+
+    /// Whether its SCMI power domain counts.
+    pub fn hears_scmi(&self) -> bool {
+        self.evidence.lock().sources().has(Source::Scmi)
     }
 
     /// Its links: index of the SMMU, and the link there.

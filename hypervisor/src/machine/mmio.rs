@@ -2,6 +2,7 @@
 //! guest that aims at nothing.
 
 use super::vcpu::VcpuRef;
+use super::devices::Stored;
 use super::gic::Lrs;
 use super::{irq, run};
 use crate::arch::regs;
@@ -21,7 +22,11 @@ pub fn data_abort(me: VcpuRef, frame: &mut Frame, abort: &DataAbort) {
         return nowhere(me, frame, abort);
     }
     let done = if abort.write {
-        store(me, ipa, access, access.store(frame.get(access.reg)))
+        match store(me, ipa, access, access.store(frame.get(access.reg))) {
+            Stored::Done => true,
+            Stored::Again => return,
+            Stored::Nothing => false,
+        }
     } else {
         match load(me, ipa, access) {
             Loaded::Value(value) => {
@@ -64,12 +69,12 @@ fn load(me: VcpuRef, ipa: u64, access: Access) -> Loaded {
 }
 
 #[inline]
-fn store(me: VcpuRef, ipa: u64, access: Access, value: u64) -> bool {
+fn store(me: VcpuRef, ipa: u64, access: Access, value: u64) -> Stored {
     let vm = me.vm;
     if let Some((region, offset)) = gic(vm, ipa) {
         let effects = vm.vgic.write(me.index, region, offset, access.size.into(), value, &mut Lrs::here());
         irq::apply(&me, effects);
-        return true;
+        return Stored::Done;
     }
     vm.devices.write(me, ipa, access.size, value)
 }

@@ -110,6 +110,11 @@ impl VmHost {
         self.bridge.lock().routes().iter().map(|r| (r.physical_spi, r.virtual_spi)).collect()
     }
 
+    /// The requester id under which the VM sees a physical function.
+    pub fn virtual_rid(&self, rid: Rid) -> Option<Rid> {
+        self.bridge.lock().functions().find(|f| f.physical == rid).map(|f| f.virtual_rid)
+    }
+
     /// A load in the configuration window.
     pub fn load(&self, offset: u64, size: u8) -> u64 {
         self.physical().map_or(u64::MAX, |host| self.bridge.lock().load(&host.ecam, offset, size.into()))

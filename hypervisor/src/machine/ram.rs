@@ -51,10 +51,13 @@ impl GuestRam {
         ipa >= GUEST_RAM && ipa.checked_add(len).is_some_and(|end| end <= GUEST_RAM.saturating_add(self.len))
     }
 
-    /// Physical address of `ipa`.
+    /// Physical address of `ipa` and the bytes of RAM that follow it there
+    /// without a gap.
     #[must_use]
-    pub fn translate(&self, ipa: u64) -> Option<u64> {
-        self.piece(ipa).map(|(at, extent)| extent.start() + (ipa - at))
+    pub fn stretch(&self, ipa: u64) -> Option<(u64, u64)> {
+        let (at, extent) = self.piece(ipa)?;
+        let offset = ipa - at;
+        Some((extent.start() + offset, extent.len() - offset))
     }
 
     fn piece(&self, ipa: u64) -> Option<(u64, Extent)> {
@@ -83,7 +86,7 @@ impl GuestRam {
     ///
     /// # Errors
     /// The range is not RAM; nothing was written.
-    pub fn write(&self, ipa: u64, data: &[u8]) -> Result<(), NotRam> {
+    pub fn copy_in(&self, ipa: u64, data: &[u8]) -> Result<(), NotRam> {
         self.parts(ipa, data.len() as u64, |part, offset| {
             if let Some(bytes) = data.get(offset as usize..(offset + part.len()) as usize) {
                 let _ = part.write(part.start(), bytes);
@@ -96,7 +99,7 @@ impl GuestRam {
     ///
     /// # Errors
     /// The range is not RAM; `data` is unchanged.
-    pub fn read(&self, ipa: u64, data: &mut [u8]) -> Result<(), NotRam> {
+    pub fn copy_out(&self, ipa: u64, data: &mut [u8]) -> Result<(), NotRam> {
         self.parts(ipa, data.len() as u64, |part, offset| {
             if let Some(bytes) = data.get_mut(offset as usize..(offset + part.len()) as usize) {
                 let _ = part.read(part.start(), bytes);

@@ -35,6 +35,14 @@ pub struct Unit {
     pub path: String,
 }
 
+impl Unit {
+    /// Whether its walks snoop the CPUs' caches.
+    #[must_use]
+    pub fn coherent(&self) -> bool {
+        self.smmu.hardware().limits().coherent
+    }
+}
+
 static UNITS: Once<Vec<Unit>> = Once::new();
 
 /// All SMMUs that work.

@@ -6,10 +6,14 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pgtable::{Attrs, Detached, Ipa, Pa, Table};
+use platform::config::GuestIommu;
 
 use super::devices::Devices;
 use super::life::Life;
+use super::guest_dma;
 use super::masters::Master;
+use super::passed::Passed;
+use super::scmi::Scmi;
 use super::smmus::{self, Place};
 use super::ram::GuestRam;
 use super::vcpu::Vcpu;
@@ -22,6 +26,7 @@ use crate::power::evidence::{Event, VmLife};
 use crate::psci::{self, Mitigations, Start};
 use crate::trap::features::Features;
 use crate::trap::sysreg::SysReg;
+use crate::viommu::Viommu;
 use crate::vgic::{Kick, SPI_BASE, Vgic};
 
 /// Stage-2 tables of CPUs and, where they can, SMMUs.
@@ -95,6 +100,14 @@ pub struct Vm {
     pub masters: Vec<Master>,
     /// Its domains at SMMUs: those that walk its tables.
     pub places: Vec<Place>,
+    /// Platform devices it was given.
+    pub passed: Vec<Passed>,
+    /// Its SCMI server, if a device wants one.
+    pub scmi: Option<Scmi>,
+    /// The IOMMU its kernel may drive.
+    pub iommu: GuestIommu,
+    /// Its own DMA domains; set once it is complete.
+    pub dma: guest_dma::Slot,
     /// Running, ending or off.
     pub life: Life,
     /// What it boots from.
@@ -156,6 +169,16 @@ impl Vm {
         self.vgic.set_level(0, SPI_BASE + map::UART_SPI, high)
     }
 
+    /// Drives the interrupt line of its virtio-iommu.
+    pub fn viommu_line(&self, high: bool) -> Kick {
+        self.vgic.set_level(0, SPI_BASE + map::VIRTIO_IOMMU_SPI, high)
+    }
+
+    /// Tells it that a fault event waits.
+    pub fn event_interrupt(&self) -> Kick {
+        self.vgic.inject(0, SPI_BASE + map::IOMMU_EVENT_SPI, None)
+    }
+
     /// Its vCPUs as PSCI sees them.
     #[must_use]
     pub fn psci_view(&self) -> arrayvec::ArrayVec<psci::Vcpu<'_>, { crate::arch::boot::MAX_CPUS }> {
@@ -215,6 +238,13 @@ impl Vm {
     /// memory zero. All its CPUs are in EL2.
     pub fn clean(&self) {
         self.devices.reset(self);
+        if let Some(dma) = self.dma.get() {
+            if dma.core.stop().is_err() {
+                log::error!("{}: an SMMU does not let go of a device", self.name);
+            }
+            dma.viommu.iter().for_each(Viommu::reset);
+        }
+        self.scmi.iter().for_each(Scmi::reset);
         self.announce(VmLife::Stopped);
         super::irq::release(self);
         self.vgic.reset();
@@ -228,6 +258,9 @@ impl Vm {
     pub fn load(&self) -> Result<Start, LoadError> {
         self.epoch.store(timer::ticks(), Ordering::Relaxed);
         let start = super::load::load(self)?;
+        if self.dma.get().is_some_and(|dma| dma.core.start().is_err()) {
+            log::error!("{}: an SMMU does not take a device: it has no DMA", self.name);
+        }
         self.announce(VmLife::Running);
         Ok(start)
     }

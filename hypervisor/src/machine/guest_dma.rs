@@ -1,0 +1,243 @@
+//! Guests' own DMA domains: joins the core of `dma` to the VM's tables and the
+//! board's SMMUs.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use pgtable::{Config, Ipa, Pa, Stale};
+use smmu::power::State;
+use smmu::{DomainId, IpaRange};
+use spin::Once;
+use spin::mutex::SpinMutex;
+use stagegate_abi::{Event as Report, EventFlags, EventReason, PowerState, SmmuPower, StatsPage};
+
+use super::masters::Master;
+use super::smmus::{self, Unit};
+use super::vm::Vm;
+use crate::arch::tables::QuotaMemory;
+use crate::dma::{
+    DomainKey, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, NotRam, Outside, Policy, PowerReport, Target, VmDma,
+};
+use crate::hypercall::Calls;
+use crate::power::evidence::{Event, Source, Word};
+use crate::viommu::Viommu;
+
+/// Bytes of tables that one VM's domains may take.
+const QUOTA: usize = 4 << 20;
+
+/// A VM's side of DMA: hypercalls, and a virtio-iommu if it has one.
+pub struct GuestDma {
+    /// What both front ends call.
+    pub core: &'static VmDma<Side>,
+    calls: Calls<'static, Side, super::ram::GuestRam>,
+    /// For guests that load no driver of ours.
+    pub viommu: Option<Viommu<'static, Side, super::ram::GuestRam>>,
+}
+
+impl GuestDma {
+    /// The front ends of `vm`, which has its masters already.
+    #[must_use]
+    pub fn new(vm: &'static Vm, policy: Policy, viommu: bool) -> Self {
+        let endpoints: Vec<u32> = vm.masters.iter().map(|master| master.endpoint).collect();
+        let side = Side { vm, tables: QuotaMemory::new(QUOTA), domains: SpinMutex::new(BTreeMap::new()) };
+        let fixed: [Fixed; 0] = [];
+        let core = VmDma::new(side, vm.id, *vm.stage2.config(), &endpoints, &fixed, policy);
+        let core: &'static VmDma<Side> = Box::leak(Box::new(core));
+        Self { core, calls: Calls::new(core, &vm.ram), viommu: viommu.then(|| Viommu::new(core, &vm.ram)) }
+    }
+
+    /// A hypercall of the vendor range.
+    #[inline]
+    pub fn call(&self, registers: &[u64; 8]) -> [u64; 4] {
+        self.calls.handle(registers).0
+    }
+
+    /// A fault of one of the VM's masters, for the VM itself.
+    pub fn fault(&self, vm: &'static Vm, endpoint: u32, fault: &smmu::Fault) {
+        let record = &fault.record;
+        let mut flags = if record.write { EventFlags::WRITE } else { EventFlags::READ };
+        if record.address.is_some() {
+            flags |= EventFlags::ADDRESS;
+        }
+        let iova = record.address.map_or(0, |address| address.0);
+        let raise = self.core.events.push(Report { reason: EventReason::Mapping, flags, endpoint, iova });
+        if let Some(viommu) = &self.viommu {
+            super::irq::kick_vcpus(vm, vm.viommu_line(viommu.deliver()));
+        } else if raise {
+            super::irq::kick_vcpus(vm, vm.event_interrupt());
+        }
+    }
+}
+
+/// The machine as the core sees it, for one VM.
+pub struct Side {
+    vm: &'static Vm,
+    tables: QuotaMemory,
+    /// The domains of the core at each SMMU that they are attached to.
+    domains: SpinMutex<BTreeMap<Key, DomainId>>,
+}
+
+/// SMMU, VM, domain of the VM.
+type Key = (usize, u16, u16);
+
+const fn at(unit: usize, key: DomainKey) -> Key {
+    (unit, key.vm, key.slot)
+}
+
+impl Side {
+    fn master(&self, endpoint: usize) -> Option<&'static Master> {
+        self.vm.masters.get(endpoint)
+    }
+
+    /// The domain for `key` at SMMU `index`, made if need be.
+    fn domain(&self, index: usize, unit: &Unit, key: DomainKey, root: Pa, config: &Config) -> Result<DomainId, HardwareError> {
+        let mut domains = self.domains.lock();
+        if let Some(&domain) = domains.get(&at(index, key)) {
+            return Ok(domain);
+        }
+        let made = unit.smmu.create_domain(&smmu::Stage2::of(root, config), None);
+        let domain = made.map_err(|_| HardwareError::NoContext)?;
+        domains.insert(at(index, key), domain);
+        Ok(domain)
+    }
+
+    /// The SMMUs that know `key`.
+    fn known(&self, key: DomainKey) -> Vec<(usize, DomainId)> {
+        let domains = self.domains.lock();
+        domains.iter().filter(|(k, _)| **k == at(k.0, key)).map(|(&(index, ..), &domain)| (index, domain)).collect()
+    }
+}
+
+impl Outside for Side {
+    type Frames = QuotaMemory;
+
+    fn frames(&self) -> QuotaMemory {
+        self.tables
+    }
+
+    fn lookup(&self, ipa: Ipa) -> Option<Extent> {
+        if let Some((pa, len)) = self.vm.ram.stretch(ipa.0) {
+            return Some(Extent { pa: Pa(pa), len, kind: ExtentKind::Ram, writable: true });
+        }
+        // Only BARs and registers of the VM's own devices are for DMA; the rest
+        // of its map is the virtual machine's furniture.
+        if !self.vm.devices.is_device_memory(ipa.0) {
+            return None;
+        }
+        let (pa, attrs, size) = self.vm.stage2.translate(ipa)?;
+        let left = size - (ipa.0 & (size - 1));
+        Some(Extent { pa, len: left, kind: ExtentKind::Device, writable: attrs.writable() })
+    }
+
+    fn attach(&self, endpoint: usize, target: Target) -> Result<(), HardwareError> {
+        let Some(master) = self.master(endpoint) else { return Ok(()) };
+        for &(index, link) in master.links() {
+            let Some(unit) = smmus::units().get(index) else { continue };
+            let done = match target {
+                Target::Blocked => unit.smmu.detach(link),
+                Target::Vm => match self.vm.places.iter().find(|place| place.unit == index) {
+                    Some(place) => unit.smmu.attach(link, place.domain),
+                    None => unit.smmu.detach(link),
+                },
+                Target::Domain { key, root, config } => {
+                    let domain = self.domain(index, unit, key, root, &config)?;
+                    unit.smmu.attach(link, domain)
+                }
+            };
+            done.map_err(|_| HardwareError::Timeout)?;
+        }
+        Ok(())
+    }
+
+    fn invalidate(&self, domain: DomainKey, stale: &[Stale]) -> Result<(), HardwareError> {
+        let ranges: Vec<IpaRange> = stale.iter().map(smmus::range).collect();
+        let mut result = Ok(());
+        for (index, domain) in self.known(domain) {
+            if let Some(unit) = smmus::units().get(index)
+                && unit.smmu.invalidate(domain, &ranges).is_err()
+            {
+                result = Err(HardwareError::Timeout);
+            }
+        }
+        result
+    }
+
+    fn close(&self, key: DomainKey) -> Result<(), HardwareError> {
+        let mut result = Ok(());
+        for (index, domain) in self.known(key) {
+            self.domains.lock().remove(&at(index, key));
+            if let Some(unit) = smmus::units().get(index)
+                && unit.smmu.destroy_domain(domain).is_err()
+            {
+                result = Err(HardwareError::Timeout);
+            }
+        }
+        result
+    }
+
+    fn info(&self, endpoint: usize) -> EndpointInfo {
+        let Some(master) = self.master(endpoint) else { return EndpointInfo::default() };
+        let coherent = |&(index, _): &(usize, _)| smmus::units().get(index).is_some_and(|unit: &Unit| unit.coherent());
+        EndpointInfo { coherent: master.links().iter().all(coherent), power_tracked: master.is_tracked() }
+    }
+
+    fn power_set(&self, endpoint: usize, state: PowerState) -> Result<(), HardwareError> {
+        let Some(master) = self.master(endpoint) else { return Ok(()) };
+        match state {
+            PowerState::On => master.before(Event::Hypercall(Word::Active)).map_err(|_| HardwareError::Power),
+            PowerState::Off => {
+                master.after(Event::Hypercall(Word::Idle));
+                Ok(())
+            }
+        }
+    }
+
+    fn power_get(&self, endpoint: usize) -> PowerReport {
+        let master = self.master(endpoint);
+        let active = master.is_some_and(|master| master.verdict().0 == Word::Active);
+        let unit = master.and_then(|master| smmus::units().get(master.links().first()?.0));
+        let smmu = match unit.map(|unit| unit.smmu.state()) {
+            Some(State::On | State::Resuming) => SmmuPower::On,
+            Some(State::Idle | State::Suspending) => SmmuPower::OffPending,
+            _ => SmmuPower::Off,
+        };
+        PowerReport { endpoint: if active { PowerState::On } else { PowerState::Off }, smmu }
+    }
+
+    fn stats(&self, endpoint: usize, page: StatsPage) -> [u64; 3] {
+        let Some((index, link)) = self.master(endpoint).and_then(|master| master.links().first().copied()) else { return [0; 3] };
+        let Some(unit) = smmus::units().get(index) else { return [0; 3] };
+        let account = unit.smmu.stats().account;
+        match page {
+            StatsPage::Endpoint => {
+                let stats = unit.smmu.link_stats(link).unwrap_or_default();
+                [stats.active_ns / 1000, stats.idle_ns / 1000, stats.faults]
+            }
+            StatsPage::SmmuTime => [account.on_ns / 1000, account.idle_ns / 1000, account.gated_ns / 1000],
+            StatsPage::SmmuSwitches => [account.off_ns / 1000, account.wakes, account.gates],
+            StatsPage::SmmuWork => [account.deferrals_cancelled, account.invalidations_elided, account.sync_timeouts],
+        }
+    }
+}
+
+impl GuestMemory for super::ram::GuestRam {
+    fn read(&self, ipa: u64, buffer: &mut [u8]) -> Result<(), NotRam> {
+        self.copy_out(ipa, buffer).map_err(|error| NotRam(error.0))
+    }
+
+    fn write(&self, ipa: u64, bytes: &[u8]) -> Result<(), NotRam> {
+        self.copy_in(ipa, bytes).map_err(|error| NotRam(error.0))
+    }
+}
+
+/// Where `Source` decides whether a device's power is followed at all.
+#[must_use]
+pub fn tracked(sources: crate::power::evidence::Sources) -> bool {
+    [Source::Pci, Source::Scmi, Source::Hypercall, Source::Mmio].iter().any(|&source| sources.has(source))
+        && !sources.has(Source::AlwaysOn)
+}
+
+/// A VM's front ends, made once it is complete.
+pub type Slot = Once<GuestDma>;
+

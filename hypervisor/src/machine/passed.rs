@@ -1,0 +1,192 @@
+//! Platform devices given to a VM: their registers, interrupts and what a stock
+//! driver needs to find in the guest's device tree.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use pgtable::{Attrs, Ipa, Pa};
+use platform::config::{DeviceConfig, DeviceKind};
+use platform::tree::{NodeId, Tree};
+
+use super::vm::Vm;
+use crate::guest::Range;
+use crate::guest::dt::{PassedDevice, Property, Spi, Trigger, phandle};
+use crate::vgic::SPI_BASE;
+
+/// Where registers of platform devices appear to the guest.
+pub const WINDOW: Range = Range::new(0x0b00_0000, 0x0400_0000);
+/// First virtual SPI of platform devices; what the guest's own platform uses is
+/// below.
+const FIRST_SPI: u32 = 128;
+
+/// A platform device of one VM.
+pub struct Passed {
+    name: String,
+    phandle: u32,
+    regs: Vec<Range>,
+    /// Physical place of each of `regs`.
+    physical: Vec<u64>,
+    spis: Vec<Spi>,
+    /// Physical interrupt behind each of `spis`.
+    lines: Vec<u32>,
+    /// Index among the VM's masters.
+    master: usize,
+    /// How many clocks its driver asks for.
+    clocks: usize,
+    coherent: bool,
+    properties: Vec<(String, Vec<u8>)>,
+}
+
+/// Gives out guest addresses and interrupt numbers to a VM's devices.
+pub struct Allocator {
+    address: u64,
+    spi: u32,
+    phandle: u32,
+}
+
+impl Allocator {
+    /// Nothing given out yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { address: WINDOW.base, spi: FIRST_SPI, phandle: phandle::FREE }
+    }
+
+    /// Room for `size` bytes of registers.
+    fn registers(&mut self, size: u64) -> Option<u64> {
+        let at = self.address;
+        let next = at.checked_add(size)?;
+        self.address = next;
+        (next <= WINDOW.base + WINDOW.size).then_some(at)
+    }
+}
+
+impl Passed {
+    /// The device that `config` names, for the VM's master `master`; `None` if
+    /// it is a PCI function.
+    ///
+    /// # Errors
+    /// Why it cannot be given.
+    pub fn new(tree: &Tree<'_>, config: &DeviceConfig, master: usize, room: &mut Allocator) -> Result<Option<Self>, &'static str> {
+        let DeviceKind::Platform { node, regs, irqs, clocks, .. } = &config.kind else { return Ok(None) };
+        let mut windows = Vec::new();
+        for region in regs {
+            if region.base % 4096 != 0 || region.size % 4096 != 0 {
+                return Err("its registers share a page with something else");
+            }
+            let base = room.registers(region.size).ok_or("too many registers for one VM")?;
+            windows.push(Range::new(base, region.size));
+        }
+        let mut spis = Vec::new();
+        for irq in irqs {
+            let irq = irq.ok_or("one of its interrupts does not reach the GIC")?;
+            spis.push(Spi { number: room.spi, trigger: if irq.edge { Trigger::Edge } else { Trigger::Level } });
+            room.spi += 1;
+        }
+        let phandle = room.phandle;
+        room.phandle += 1;
+        Ok(Some(Self {
+            name: String::from(tree.node(*node).base_name()),
+            phandle,
+            physical: regs.iter().map(|region| region.base).collect(),
+            regs: windows,
+            lines: irqs.iter().flatten().map(|irq| irq.intid).collect(),
+            spis,
+            master,
+            clocks: clocks.len(),
+            coherent: tree.inherited(*node, "dma-coherent").is_some(),
+            properties: properties(tree, *node, &config.name),
+        }))
+    }
+
+    /// Maps its registers into the VM and binds its interrupts.
+    ///
+    /// # Errors
+    /// Why that cannot be done.
+    pub fn install(&self, vm: &Vm) -> Result<(), &'static str> {
+        for (window, &physical) in self.regs.iter().zip(&self.physical) {
+            let mapped = vm.stage2.map(Ipa(window.base), Pa(physical), window.size, Attrs::DEVICE);
+            mapped.map_err(|_| "its registers cannot be mapped")?;
+        }
+        for (number, physical) in self.interrupts() {
+            vm.vgic.assign_hw_spi(number, physical).map_err(|_| "its interrupt cannot be given away")?;
+        }
+        Ok(())
+    }
+
+    /// Interrupt ids: (virtual, physical).
+    pub fn interrupts(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.spis.iter().map(|spi| SPI_BASE + spi.number).zip(self.lines.iter().copied())
+    }
+
+    /// Its copied properties, for [`describe`](Self::describe).
+    #[must_use]
+    pub fn properties(&self) -> Vec<Property<'_>> {
+        self.properties.iter().map(|(name, value)| Property { name, value }).collect()
+    }
+
+    /// Its node in the guest's device tree. Clocks and power domain are the
+    /// VM's own SCMI server's.
+    #[must_use]
+    pub fn describe<'a>(&'a self, vm: &Vm, properties: &'a [Property<'a>], clocks: &'a [u32]) -> PassedDevice<'a> {
+        PassedDevice {
+            name: &self.name,
+            phandle: Some(self.phandle),
+            reg: &self.regs,
+            interrupts: &self.spis,
+            power_domain: vm.scmi.as_ref().and_then(|scmi| scmi.domain_of(self.master)),
+            clocks,
+            iommu_ids: &[],
+            dma_coherent: self.coherent,
+            properties,
+        }
+    }
+
+    /// The SCMI clocks that stand for its own: all the same one.
+    #[must_use]
+    pub fn clocks(&self, vm: &Vm) -> Vec<u32> {
+        let clock = vm.scmi.as_ref().and_then(|scmi| scmi.domain_of(self.master));
+        clock.map_or(Vec::new(), |clock| alloc::vec![clock; self.clocks])
+    }
+}
+
+/// Properties that are said anew for the guest, or that mean nothing there.
+const SAID_ANEW: &[&str] = &[
+    "reg",
+    "interrupts",
+    "interrupts-extended",
+    "interrupt-parent",
+    "iommus",
+    "clocks",
+    "power-domains",
+    "power-domain-names",
+    "phandle",
+    "linux,phandle",
+    "status",
+    "dma-coherent",
+    "name",
+];
+
+/// Copies what needs no other node. What does is named and left out.
+fn properties(tree: &Tree<'_>, node: NodeId, device: &str) -> Vec<(String, Vec<u8>)> {
+    let mut list = Vec::new();
+    for property in tree.node(node).properties() {
+        let name = property.name;
+        if SAID_ANEW.contains(&name) {
+            continue;
+        }
+        if refers(name) {
+            log::warn!("{device}: {name} refers to something that its VM does not have: left out");
+            continue;
+        }
+        list.push((String::from(name), property.value.to_vec()));
+    }
+    list
+}
+
+/// Whether a property of this name refers to another node.
+fn refers(name: &str) -> bool {
+    const NAMES: &[&str] = &["resets", "reset-names", "phys", "phy-names", "phy-handle", "dmas", "dma-names", "interconnects", "nvmem-cells", "memory-region", "operating-points-v2"];
+    let starts = ["pinctrl-", "assigned-clock"].iter().any(|prefix| name.starts_with(prefix));
+    let ends = ["-supply", "-gpios", "-gpio"].iter().any(|suffix| name.ends_with(suffix));
+    NAMES.contains(&name) || starts || ends
+}
