@@ -231,12 +231,18 @@ impl Machine {
         let monitor = sockets.accept("qmp.sock", monitor, &mut guard, &log)?;
         Ok(Running {
             console: Console::new(console, &dir.join("console.log"), self.echo)?,
-            qmp: Qmp::new(monitor)?,
+            qmp: Qmp::new(monitor).map_err(|e| said(&log, &e))?,
             child: guard,
             dir: dir.to_path_buf(),
             _sockets: sockets,
         })
     }
+}
+
+/// An error with what QEMU printed.
+fn said(log: &Path, error: &str) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    format!("{error}: {}", text.trim())
 }
 
 /// A short-named directory for sockets, reached from the run's directory's
@@ -284,8 +290,7 @@ impl SocketDir {
         // Ends the waiting thread.
         let _ = UnixStream::connect(self.path.join(name));
         let _ = waiter.join();
-        let said = fs::read_to_string(log).unwrap_or_default();
-        Err(format!("QEMU did not start: {}", said.trim()))
+        Err(said(log, "QEMU did not start"))
     }
 }
 

@@ -1,0 +1,364 @@
+//! What QEMU saw: verdicts about isolation and power from its event trace,
+//! and the rows of the timeline.
+
+use super::director::Mark;
+use super::hardware::{GATE_LINE, MASTERS, Master};
+use crate::checks::Checks;
+use crate::timeline::Lane;
+use crate::trace::Event;
+
+/// SMMUv3 registers (IHI 0070, 6.3).
+const CR0: u64 = 0x20;
+const GBPA: u64 = 0x44;
+const GBPA_ABORT: u64 = 1 << 20;
+/// PCI command register and its bus-master bit.
+const COMMAND: u64 = 4;
+const BUS_MASTER: u64 = 1 << 2;
+
+/// The clock gate moved, as an index into the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// Position among all events.
+    pub index: usize,
+    /// When.
+    pub at_us: u64,
+    /// Whether the clock runs from here on.
+    pub open: bool,
+}
+
+/// All movements of the clock gate.
+pub fn gates(trace: &[Event]) -> Vec<Gate> {
+    let mut gates: Vec<Gate> = Vec::new();
+    for (index, event) in trace.iter().enumerate() {
+        if event.name != "pl061_set_output" || event.number("output") != Some(GATE_LINE) {
+            continue;
+        }
+        let open = event.number(" to") == Some(1);
+        // The line is low from reset until Stagegate first drives it.
+        if gates.is_empty() && !open {
+            continue;
+        }
+        if gates.last().is_none_or(|last| last.open != open) {
+            gates.push(Gate {
+                index,
+                at_us: event.at_us,
+                open,
+            });
+        }
+    }
+    gates
+}
+
+/// Whether an event is a write to a master's command register; its new value.
+fn command_write(event: &Event, master: &Master) -> Option<u64> {
+    let ours = event.name == "pci_cfg_write" && event.text.starts_with(master.function);
+    if !ours || event.number("@") != Some(COMMAND) {
+        return None;
+    }
+    event.number("<-")
+}
+
+/// Changes of a master's activity: bus-master enable, and D0.
+pub fn activity(trace: &[Event], master: &Master) -> Vec<(usize, u64, bool)> {
+    let (mut mastering, mut awake) = (false, true);
+    let mut changes = Vec::new();
+    for (index, event) in trace.iter().enumerate() {
+        let before = mastering && awake;
+        if let Some(value) = command_write(event, master) {
+            mastering = value & BUS_MASTER != 0;
+        } else if event.name == "pci_pm_transition" && event.text.starts_with(master.function) {
+            awake = event.text.ends_with("D0");
+        }
+        if before != (mastering && awake) {
+            changes.push((index, event.at_us, !before));
+        }
+    }
+    changes
+}
+
+/// Isolation: every translation of every master went through stage 2, and
+/// nothing ever bypassed.
+pub fn isolation(trace: &[Event], marks: &[Mark], checks: &mut Checks) {
+    let named = |name: &str| trace.iter().filter(|e| e.name == name).count();
+    let bypasses = named("smmuv3_translate_disable") + named("smmuv3_translate_bypass");
+    let translations: Vec<_> = trace
+        .iter()
+        .filter(|e| e.name == "smmuv3_translate_success")
+        .collect();
+    let evidence = format!(
+        "QEMU trace: {bypasses} bypasses, {} translations",
+        translations.len()
+    );
+    checks.note(
+        "C4",
+        "no stream bypassed at any time",
+        bypasses == 0,
+        evidence,
+    );
+    for master in &MASTERS {
+        let own = translations
+            .iter()
+            .filter(|e| e.number("sid") == Some(master.rid.into()));
+        let stage2 = own.clone().filter(|e| e.number("stage") == Some(2)).count();
+        let all = own.count();
+        let evidence = format!(
+            "QEMU trace: {stage2} of {all} translations of stream {:#x}",
+            master.rid
+        );
+        let what = format!("{}: DMA goes through its VM's stage 2", master.name);
+        checks.note("C1", what, all > 0 && stage2 == all, evidence);
+    }
+    attacks(&translations, marks, checks);
+}
+
+/// No address that the attacker aimed at was ever translated for it.
+fn attacks(translations: &[&Event], marks: &[Mark], checks: &mut Checks) {
+    let edu = MASTERS
+        .iter()
+        .find(|m| m.name == "edu")
+        .map_or(0, |m| m.rid);
+    let targets: Vec<u64> = marks.iter().filter_map(|m| target(&m.what)).collect();
+    let hits = translations.iter().filter(|e| {
+        e.number("sid") == Some(edu.into())
+            && e.number("iova").is_some_and(|a| targets.contains(&a))
+    });
+    let hits = hits.count();
+    let evidence = format!(
+        "QEMU trace: {hits} translations at {} attacked addresses",
+        targets.len()
+    );
+    let what = "DMA aimed at foreign memory and devices is terminated";
+    checks.note("C4", what, hits == 0 && !targets.is_empty(), evidence);
+}
+
+/// The address of an `attack…` mark.
+pub fn target(mark: &str) -> Option<u64> {
+    let address = mark.strip_prefix("attack")?.split_once("0x")?.1;
+    u64::from_str_radix(address, 16).ok()
+}
+
+/// Power: the gate follows the masters as it should.
+pub fn power(trace: &[Event], marks: &[Mark], delay_us: u64, checks: &mut Checks) {
+    let gates = gates(trace);
+    let closed: Vec<_> = gates.iter().filter(|g| !g.open).collect();
+    let evidence = format!(
+        "QEMU's GPIO: low {} ×, high {} ×",
+        closed.len(),
+        gates.len() - closed.len()
+    );
+    checks.note(
+        "D4",
+        "the SMMU's clock is gated when all masters are idle",
+        !closed.is_empty(),
+        evidence,
+    );
+    one_idle(&gates, marks, checks);
+    elided(&gates, marks, checks);
+    for gate in &closed {
+        gating(trace, gate, delay_us, checks);
+        silence(trace, gate, &gates, checks);
+    }
+    for gate in gates.iter().skip(1).filter(|g| g.open) {
+        waking(trace, gate, checks);
+    }
+}
+
+fn moment(marks: &[Mark], what: &str) -> Option<u64> {
+    marks.iter().find(|m| m.what == what).map(|m| m.at_us)
+}
+
+/// One VM's masters idle, the other's not: the clock runs on.
+fn one_idle(gates: &[Gate], marks: &[Mark], checks: &mut Checks) {
+    let (Some(from), Some(to)) = (moment(marks, "idle nvme"), moment(marks, "one-idle")) else {
+        return;
+    };
+    let open = gates
+        .iter()
+        .rev()
+        .find(|g| g.at_us <= to)
+        .is_some_and(|g| g.open);
+    let moves = gates
+        .iter()
+        .filter(|g| (from..=to).contains(&g.at_us))
+        .count();
+    let evidence = format!(
+        "QEMU's GPIO: high, {moves} changes in {:.1} s",
+        (to - from) as f64 / 1e6
+    );
+    checks.note(
+        "D3",
+        "one VM idle, the other active: the clock runs on",
+        open && moves == 0,
+        evidence,
+    );
+}
+
+/// Mapping and unmapping while the clock stands wakes nothing.
+fn elided(gates: &[Gate], marks: &[Mark], checks: &mut Checks) {
+    let Some(done) = moment(marks, "unmapped and mapped 20 times") else {
+        return;
+    };
+    let last = gates.iter().rev().find(|g| g.at_us <= done);
+    let ok = last.is_some_and(|g| !g.open);
+    let evidence = format!(
+        "20 times each; the gate was {} before and after",
+        if ok { "low" } else { "high" }
+    );
+    checks.note("D7", "unmap while gated woke nothing", ok, evidence);
+}
+
+/// Before the clock stopped: all masters idle for the whole delay, and the
+/// SMMU terminating and disabled.
+fn gating(trace: &[Event], gate: &Gate, delay_us: u64, checks: &mut Checks) {
+    let before = &trace[..gate.index];
+    let states = MASTERS.map(|m| {
+        activity(before, &m)
+            .last()
+            .copied()
+            .unwrap_or((0, 0, false))
+    });
+    let active = states.iter().filter(|s| s.2).count();
+    let opened = gates(before).last().map_or(0, |g| g.at_us);
+    let last = states.iter().map(|s| s.1).max().unwrap_or(0).max(opened);
+    let waited = gate.at_us.saturating_sub(last);
+    let evidence = format!(
+        "{active} masters active; the last activity was {:.1} ms before, the delay is {:.1} ms",
+        waited as f64 / 1e3,
+        delay_us as f64 / 1e3
+    );
+    checks.note(
+        "D4",
+        "gated after the delay and not before",
+        active == 0 && waited >= delay_us,
+        evidence,
+    );
+    let last_write = |register| {
+        let own = |e: &&Event| e.name == "smmuv3_write_mmio" && e.number("addr") == Some(register);
+        before.iter().rev().find(own).and_then(|e| e.number("val"))
+    };
+    let (gbpa, cr0) = (last_write(GBPA), last_write(CR0));
+    let ok = gbpa.is_some_and(|v| v & GBPA_ABORT != 0) && cr0.is_some_and(|v| v & 1 == 0);
+    let evidence = format!(
+        "last writes before: GBPA {:#x}, CR0 {:#x}",
+        gbpa.unwrap_or(0),
+        cr0.unwrap_or(!0)
+    );
+    checks.note(
+        "D5",
+        "terminating and disabled before its clock stops",
+        ok,
+        evidence,
+    );
+}
+
+/// While the clock stands: no register access at all.
+fn silence(trace: &[Event], gate: &Gate, gates: &[Gate], checks: &mut Checks) {
+    let next = gates.iter().find(|g| g.index > gate.index);
+    let span = &trace[gate.index..next.map_or(trace.len(), |g| g.index)];
+    let touched = span
+        .iter()
+        .filter(|e| e.name.ends_with("_mmio") && e.name.starts_with("smmuv3"))
+        .count();
+    let length = next.map_or(0, |g| g.at_us - gate.at_us);
+    let evidence = format!(
+        "QEMU trace: {touched} SMMU accesses in {:.1} ms",
+        length as f64 / 1e3
+    );
+    checks.note(
+        "D7",
+        "nobody touches the SMMU while it is gated",
+        touched == 0,
+        evidence,
+    );
+}
+
+/// After the clock came back: everything invalidated, enabled, and only then
+/// the first master.
+fn waking(trace: &[Event], gate: &Gate, checks: &mut Checks) {
+    let after = &trace[gate.index..];
+    let enabled = after.iter().position(|e| {
+        e.name == "smmuv3_write_mmio"
+            && e.number("addr") == Some(CR0)
+            && e.number("val").is_some_and(|v| v & 1 == 1)
+    });
+    let master = MASTERS
+        .iter()
+        .filter_map(|m| {
+            activity(trace, m)
+                .into_iter()
+                .find(|c| c.2 && c.0 > gate.index)
+        })
+        .map(|c| c.0 - gate.index)
+        .min();
+    let flushed = after[..enabled.unwrap_or(0)]
+        .iter()
+        .filter(|e| {
+            e.name == "smmuv3_cmdq_opcode" && (e.text.contains("TLBI") || e.text.contains("CFGI"))
+        })
+        .count();
+    let ok = matches!((enabled, master), (Some(e), Some(m)) if e < m);
+    let evidence = format!(
+        "SMMUEN is event {enabled:?} after the clock, the master's first bus mastering {master:?}"
+    );
+    checks.note(
+        "D6",
+        "supplier first: the master wakes after the SMMU is on",
+        ok,
+        evidence,
+    );
+    let evidence = format!("{flushed} invalidations of everything before SMMUEN");
+    checks.note(
+        "D6",
+        "everything is invalidated before translation goes on",
+        flushed > 0,
+        evidence,
+    );
+}
+
+/// A master's row.
+pub fn master_lane(trace: &[Event], master: &Master, zero: u64, end_us: u64) -> Lane {
+    let mut changes = vec![(0, "idle".to_string())];
+    for (_, at, active) in activity(trace, master) {
+        let state = if active { "active" } else { "idle" };
+        changes.push((at.saturating_sub(zero), state.to_string()));
+    }
+    Lane::from_changes(master.name, "master", &changes, end_us)
+}
+
+/// The SMMU's row: terminating, on, idle (on, but no master is active), gated.
+pub fn smmu_lane(trace: &[Event], zero: u64, end_us: u64) -> Lane {
+    let mut masters = MASTERS.map(|m| activity(trace, &m).into_iter().peekable());
+    let mut gates = gates(trace).into_iter().peekable();
+    let mut active = [false; MASTERS.len()];
+    let (mut enabled, mut open) = (false, true);
+    let mut changes = vec![(0, "deny".to_string())];
+    for (index, event) in trace.iter().enumerate() {
+        if let Some(gate) = gates.next_if(|g| g.index == index) {
+            open = gate.open;
+        } else if event.name == "smmuv3_write_mmio" && event.number("addr") == Some(CR0) {
+            enabled = event.number("val").is_some_and(|v| v & 1 == 1);
+        } else {
+            let mut moved = false;
+            for (changes, active) in masters.iter_mut().zip(&mut active) {
+                if let Some(change) = changes.next_if(|c| c.0 == index) {
+                    (*active, moved) = (change.2, true);
+                }
+            }
+            if !moved {
+                continue;
+            }
+        }
+        let state = match (open, enabled, active.contains(&true)) {
+            (false, ..) => "gated",
+            (_, false, _) => "deny",
+            (_, _, true) => "on",
+            (_, _, false) => "idle",
+        };
+        changes.push((event.at_us.saturating_sub(zero), state.to_string()));
+    }
+    changes.dedup_by(|next, last| next.1 == last.1);
+    Lane::from_changes("SMMU", "smmu", &changes, end_us)
+}
+
+#[cfg(test)]
+mod tests;
