@@ -47,9 +47,10 @@ pub fn cases<E: Engine>() -> [(&'static str, u64, Turn<E>); 7] {
             e.map(REGION + BLOCK / 2, BLOCK);
             e.unmap(REGION + BLOCK / 2, BLOCK);
         }),
-        ("map_unmap_256_of_a_table_per_page", 256, |e| {
-            e.map(REGION + BLOCK / 2, BLOCK / 2);
-            e.unmap(REGION + BLOCK / 2, BLOCK / 2);
+        ("map_unmap_511_of_a_table_per_page", 511, |e| {
+            // All of a table but the page that keeps it.
+            e.map(REGION + PAGE, BLOCK - PAGE);
+            e.unmap(REGION + PAGE, BLOCK - PAGE);
         }),
         ("map_unmap_2m", 1, |e| {
             e.map(REGION + 16 * BLOCK, BLOCK);

@@ -1,4 +1,4 @@
-//! This crate.
+//! This crate, without contiguous hints, which its peers do not have.
 
 use super::Engine;
 use pgtable::{Attrs, Config, Granule, Heap, Ipa, Pa, Table};
@@ -8,7 +8,9 @@ pub struct Ours(pub Table<Heap>);
 
 impl Ours {
     pub fn new() -> Self {
-        let config = Config::new(Granule::K4, 40, 48).unwrap();
+        let config = Config::new(Granule::K4, 40, 48)
+            .unwrap()
+            .with_contiguous(false);
         Self(Table::new(config, Heap).unwrap())
     }
 }
