@@ -6,7 +6,9 @@
 use platform::config::Inputs;
 use platform::facts::{Smmu, SmmuKind, SmmuModel};
 use platform::fdt::Blob;
+use platform::probe::driver_of;
 use platform::region::Region;
+use platform::supply::{SupplyKind, qcom};
 use stagegate::command::Survey;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -57,8 +59,9 @@ struct Totals {
     kinds: BTreeMap<&'static str, Count>,
     global_interrupts: usize,
     /// Per directory: boards, boards that could boot, SMMUs, switchable ones,
-    /// masters, masters that stand behind an enabled SMMU.
-    vendors: BTreeMap<String, [usize; 6]>,
+    /// those of them with a driver for every clock and domain, masters, masters
+    /// that stand behind an enabled SMMU.
+    vendors: BTreeMap<String, [usize; 7]>,
     codes: BTreeMap<&'static str, usize>,
     slowest: Duration,
 }
@@ -76,6 +79,21 @@ fn kind(smmu: &Smmu) -> &'static str {
         (_, SmmuModel::QcomV2, true) => "Qualcomm SMMUv2, GPU",
         _ => "other",
     }
+}
+
+/// Whether each clock and domain has a driver that knows it.
+fn has_drivers(survey: &Survey<'_>, smmu: &Smmu) -> bool {
+    let clocks = smmu.clocks.iter().map(|s| (SupplyKind::Clock, s));
+    let domains = smmu
+        .power_domains
+        .iter()
+        .map(|s| (SupplyKind::PowerDomain, s));
+    clocks.chain(domains).all(|(kind, supply)| {
+        let node = survey.tree.node(supply.provider);
+        let number = supply.args.first().copied().unwrap_or(0);
+        let known = qcom::table(&node).is_none() || qcom::knows(&node, kind, number);
+        driver_of(&survey.tree, supply.provider).is_some() && known
+    })
 }
 
 fn survey(path: &Path, vendor: &str, totals: &mut Totals) {
@@ -115,9 +133,10 @@ fn survey(path: &Path, vendor: &str, totals: &mut Totals) {
         );
         row[2] += 1;
         row[3] += usize::from(smmu.is_switchable());
+        row[4] += usize::from(smmu.is_switchable() && has_drivers(&survey, smmu));
     }
     for id in platform::facts::stream::masters(&survey.tree) {
-        row[4] += 1;
+        row[5] += 1;
         let streams = platform::facts::stream::iommus(&survey.tree, id).unwrap_or_default();
         let host = survey
             .board
@@ -136,7 +155,7 @@ fn survey(path: &Path, vendor: &str, totals: &mut Totals) {
                 .and_then(|i| survey.board.smmus.get(i));
             smmu.is_some_and(|s| s.enabled)
         });
-        row[5] += usize::from(behind);
+        row[6] += usize::from(behind);
     }
     for finding in &survey.report.findings {
         *totals.codes.entry(finding.code).or_default() += 1;
@@ -145,10 +164,10 @@ fn survey(path: &Path, vendor: &str, totals: &mut Totals) {
 
 fn table(totals: &Totals) -> String {
     let mut text = String::from(
-        "| boards of | trees | could boot | SMMUs | with a switch | masters | behind an enabled SMMU |\n\
-         |---|---|---|---|---|---|---|\n",
+        "| boards of | trees | could boot | SMMUs | with a switch | and its driver | masters | behind an enabled SMMU |\n\
+         |---|---|---|---|---|---|---|---|\n",
     );
-    let mut sum = [0; 6];
+    let mut sum = [0; 7];
     for (vendor, row) in &totals.vendors {
         let cells: Vec<String> = row.iter().map(ToString::to_string).collect();
         let _ = writeln!(text, "| {vendor} | {} |", cells.join(" | "));

@@ -1,7 +1,7 @@
 //! The check's results for scripts.
 use crate::command::Survey;
 use crate::json::Json;
-use platform::config::{DeviceConfig, DeviceKind, Module, Source, VmConfig};
+use platform::config::{DeviceConfig, DeviceKind, GuestIommu, Module, Source, VmConfig};
 use platform::facts::{GicKind, Smmu, SmmuKind, Supply};
 use platform::region::Region;
 use platform::report::{Finding, Report, Severity};
@@ -77,6 +77,11 @@ fn board(survey: &Survey<'_>) -> Json {
 }
 
 fn vm(survey: &Survey<'_>, vm: &VmConfig) -> Json {
+    let iommu = match vm.iommu {
+        GuestIommu::None => "none",
+        GuestIommu::Hypercall => "hypercall",
+        GuestIommu::Virtio => "virtio",
+    };
     Json::Object(vec![
         ("id", u64::from(vm.id).into()),
         ("name", Json::text(&vm.name)),
@@ -86,6 +91,8 @@ fn vm(survey: &Survey<'_>, vm: &VmConfig) -> Json {
         ("ramdisk", vm.ramdisk.as_ref().map(module).into()),
         ("bootargs", Json::text(&vm.bootargs)),
         ("vuart", vm.vuart.into()),
+        ("iommu", iommu.into()),
+        ("strict_dma", vm.strict_dma.into()),
         (
             "devices",
             Json::list(vm.devices.iter().map(|d| device(survey, d))),

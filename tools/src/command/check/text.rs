@@ -1,6 +1,8 @@
 //! The check's results for people.
 use crate::command::Survey;
-use platform::config::{DeviceConfig, DeviceKind, Module, SmmuConfig, Source, VmConfig};
+use platform::config::{
+    DeviceConfig, DeviceKind, GuestIommu, Module, SmmuConfig, Source, VmConfig,
+};
 use platform::facts::{Conduit, GicKind, Smmu, SmmuKind, Supply};
 use platform::probe::{Role, State};
 use platform::report::{Report, Severity};
@@ -60,12 +62,14 @@ fn board(survey: &Survey<'_>, out: &mut dyn Write) -> Result<()> {
 
 fn vm(survey: &Survey<'_>, vm: &VmConfig, out: &mut dyn Write) -> Result<()> {
     let uart = if vm.vuart { ", serial port" } else { "" };
-    let memory = vm.memory >> 20;
-    writeln!(
-        out,
-        "  {} {}: {} CPUs, {memory} MiB{uart}",
-        vm.id, vm.name, vm.cpus
-    )?;
+    let iommu = match vm.iommu {
+        GuestIommu::None => "",
+        GuestIommu::Hypercall => ", IOMMU by hypercall",
+        GuestIommu::Virtio => ", virtio-iommu",
+    };
+    let (cpus, memory) = (vm.cpus, vm.memory >> 20);
+    let (id, name) = (vm.id, &vm.name);
+    writeln!(out, "  {id} {name}: {cpus} CPUs, {memory} MiB{uart}{iommu}")?;
     writeln!(out, "    kernel {}", module(&vm.kernel))?;
     if let Some(ramdisk) = &vm.ramdisk {
         writeln!(out, "    RAM disk {}", module(ramdisk))?;
