@@ -115,20 +115,28 @@ impl Claims {
         self.used.load(SeqCst).count_ones()
     }
 
+    #[inline]
     fn reserve(&self) -> Option<u8> {
+        let used = self.used.load(SeqCst);
+        let slot = used.trailing_ones() as u8;
+        let next = used | used.wrapping_add(1);
+        match self.used.compare_exchange(used, next, SeqCst, SeqCst) {
+            Ok(_) if used != u64::MAX => Some(slot),
+            _ => self.reserve_contended(),
+        }
+    }
+
+    #[cold]
+    fn reserve_contended(&self) -> Option<u8> {
         let mut used = self.used.load(SeqCst);
         // Each turn that fails means that another CPU made progress; 64 slots bound them.
         for _ in 0..=SLOTS {
-            let slot = (!used).trailing_zeros();
-            if slot >= SLOTS {
+            if used == u64::MAX {
                 return None;
             }
-            let slot = slot as u8;
-            match self
-                .used
-                .compare_exchange(used, used | bit(slot), SeqCst, SeqCst)
-            {
-                Ok(_) => return Some(slot),
+            let next = used | used.wrapping_add(1);
+            match self.used.compare_exchange(used, next, SeqCst, SeqCst) {
+                Ok(_) => return Some(used.trailing_ones() as u8),
                 Err(now) => used = now,
             }
         }

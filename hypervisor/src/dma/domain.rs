@@ -39,6 +39,16 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// All of it.
+    #[inline]
+    pub(super) const fn whole(bytes: u64, leaves: u64) -> Self {
+        Self {
+            bytes,
+            leaves,
+            result: Ok(()),
+        }
+    }
+
     pub(super) const fn failed(error: Error) -> Self {
         Self {
             bytes: 0,
@@ -68,6 +78,12 @@ pub struct Domain<M: Memory> {
     key: DomainKey,
     kind: DomainKind,
     implicit: bool,
+    /// log2 of the page size.
+    page_shift: u32,
+    /// Bits of an address inside a page.
+    page_mask: u64,
+    /// First address beyond the input size.
+    limit: u64,
     table: Option<Table<M>>,
     pub(super) claims: Claims,
     lazy: spin::Mutex<ArrayVec<Pending, LAZY_MAX>>,
@@ -116,6 +132,9 @@ impl<M: Memory> Domain<M> {
             key,
             kind,
             implicit,
+            page_shift: config.page_shift(),
+            page_mask: config.page_size().wrapping_sub(1),
+            limit: 1u64.wrapping_shl(config.ipa_bits()),
             table,
             claims: Claims::new(),
             lazy: spin::Mutex::new(ArrayVec::new_const()),
@@ -169,13 +188,12 @@ impl<M: Memory> Domain<M> {
             .as_ref()
             .ok_or(Error::NotPaging(u32::from(self.key.slot)))?;
         self.check_fence()?;
-        let config = table.config();
-        let misaligned = (iova | size) & config.page_size().wrapping_sub(1);
+        let misaligned = (iova | size) & self.page_mask;
         if misaligned != 0 {
             return Err(Error::Misaligned(misaligned));
         }
         let end = iova.checked_add(size).ok_or(Error::Range(iova))?;
-        if size == 0 || end > 1u64.wrapping_shl(config.ipa_bits()) {
+        if size == 0 || end > self.limit {
             return Err(Error::Range(iova));
         }
         for fixed in fixed {
@@ -184,6 +202,24 @@ impl<M: Memory> Domain<M> {
             }
         }
         Ok(table)
+    }
+
+    /// The page size less one.
+    #[inline]
+    pub(super) const fn page_mask(&self) -> u64 {
+        self.page_mask
+    }
+
+    /// Pages in so many bytes.
+    #[inline]
+    pub(super) const fn pages(&self, size: u64) -> u64 {
+        size.wrapping_shr(self.page_shift)
+    }
+
+    /// Whether a range has no more pages than leaves are allowed.
+    #[inline]
+    pub(super) const fn fits(&self, request: Request) -> bool {
+        self.pages(request.size) <= request.leaves
     }
 
     /// Claims a range; if lazy unmaps are in the way, syncs once.
@@ -232,12 +268,24 @@ impl<M: Memory> Domain<M> {
             Ok(claim) => claim,
             Err(error) => return Progress::failed(error),
         };
-        let (detached, mut progress) = take_out(table, request);
+        // All at once, if that is within the bound and all is mapped: the usual case.
+        let whole = self
+            .fits(request)
+            .then(|| table.unmap(Ipa(request.iova), request.size));
+        let (detached, mut progress) = match whole {
+            Some(Ok(detached)) => (
+                detached,
+                Progress::whole(request.size, self.pages(request.size)),
+            ),
+            _ => take_out(table, request),
+        };
         if progress.bytes == 0 {
             self.claims.release(claim);
             return progress;
         }
-        self.claims.shrink(&claim, progress.bytes >> CLAIM_SHIFT);
+        if progress.bytes != request.size {
+            self.claims.shrink(&claim, progress.bytes >> CLAIM_SHIFT);
+        }
         let pending = Pending { claim, detached };
         if lazy {
             self.defer(outside, table, pending, &mut progress);

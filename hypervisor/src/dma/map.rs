@@ -60,7 +60,7 @@ const fn memory_type(prot: Prot) -> MemoryType {
     }
 }
 
-fn attrs(prot: Prot) -> Attrs {
+const fn encode(prot: Prot) -> Attrs {
     let access = match (prot.contains(Prot::READ), prot.contains(Prot::WRITE)) {
         (true, false) => Access::Read,
         (false, _) => Access::Write,
@@ -72,6 +72,28 @@ fn attrs(prot: Prot) -> Attrs {
         Execute::All
     };
     Attrs::new(memory_type(prot), access, execute)
+}
+
+/// Attributes for every protection: a load is quicker than the questions.
+static ATTRS: [Attrs; 64] = {
+    let mut table = [Attrs::DMA; 64];
+    let mut bits = 0u16;
+    while bits < 64 {
+        // Evaluated by the compiler.
+        #[allow(clippy::indexing_slicing)]
+        {
+            table[bits as usize] = encode(Prot::from_bits_truncate(bits));
+        }
+        bits = bits.wrapping_add(1);
+    }
+    table
+};
+
+#[inline]
+fn attrs(prot: Prot) -> Attrs {
+    // `Prot` has six bits.
+    let found = ATTRS.get(usize::from(prot.bits()));
+    found.copied().unwrap_or(Attrs::DMA)
 }
 
 impl<M: Memory> Domain<M> {
@@ -92,9 +114,36 @@ impl<M: Memory> Domain<M> {
             Ok(claim) => claim,
             Err(error) => return Progress::failed(error),
         };
-        let progress = map_steps(table, outside, request, ipa, prot);
+        let progress = match self.map_whole(table, outside, request, ipa, prot) {
+            Some(progress) => progress,
+            None => map_steps(table, outside, request, ipa, prot),
+        };
         self.claims.release(claim);
         progress
+    }
+
+    /// Maps all at once, if that is within the bound and one extent: the usual case.
+    #[inline]
+    fn map_whole<O: Outside>(
+        &self,
+        table: &Table<M>,
+        outside: &O,
+        request: Request,
+        ipa: u64,
+        prot: Prot,
+    ) -> Option<Progress> {
+        let Request { iova, size, .. } = request;
+        if !self.fits(request) {
+            return None;
+        }
+        let (pa, len) = owned(outside, ipa, size, self.page_mask(), prot).ok()?;
+        if len != size {
+            return None;
+        }
+        Some(match table.map(Ipa(iova), pa, size, attrs(prot)) {
+            Ok(()) => Progress::whole(size, self.pages(size)),
+            Err(error) => Progress::failed(table_error(error)),
+        })
     }
 
     /// Maps the pieces of `list` (at most [`CHUNK`], addresses are IPAs) one after the other.
@@ -124,7 +173,7 @@ impl<M: Memory> Domain<M> {
     }
 }
 
-#[inline]
+#[inline(never)]
 fn map_steps<M: Memory, O: Outside>(
     table: &Table<M>,
     outside: &O,
@@ -133,7 +182,7 @@ fn map_steps<M: Memory, O: Outside>(
     prot: Prot,
 ) -> Progress {
     let steps = Steps::of(table.config());
-    let page = table.config().page_size();
+    let mask = table.config().page_size().wrapping_sub(1);
     let attrs = attrs(prot);
     let mut progress = Progress {
         bytes: 0,
@@ -146,7 +195,7 @@ fn map_steps<M: Memory, O: Outside>(
         let at = ipa.wrapping_add(progress.bytes);
         let left = request.size.wrapping_sub(progress.bytes);
         let budget = request.leaves.wrapping_sub(progress.leaves);
-        let mapped = owned(outside, at, left, page, prot).and_then(|(pa, len)| {
+        let mapped = owned(outside, at, left, mask, prot).and_then(|(pa, len)| {
             let budget = usize::try_from(budget).unwrap_or(usize::MAX);
             let bytes = table
                 .map_some(Ipa(iova), pa, len, attrs, budget)
@@ -178,11 +227,11 @@ fn at_once<M: Memory, O: Outside>(
     prot: Prot,
 ) -> Option<ListProgress> {
     let steps = Steps::of(table.config());
-    let page = table.config().page_size();
+    let mask = table.config().page_size().wrapping_sub(1);
     let mut pieces = ArrayVec::<(Pa, u64), CHUNK>::new();
     let mut progress = ListProgress::NONE;
     for entry in list {
-        let (pa, len) = owned(outside, entry.address, entry.size, page, prot).ok()?;
+        let (pa, len) = owned(outside, entry.address, entry.size, mask, prot).ok()?;
         if len != entry.size {
             return None;
         }
@@ -238,10 +287,9 @@ fn owned<O: Outside>(
     outside: &O,
     ipa: u64,
     left: u64,
-    page: u64,
+    mask: u64,
     prot: Prot,
 ) -> Result<(Pa, u64), Error> {
-    let mask = page.wrapping_sub(1);
     if ipa & mask != 0 {
         return Err(Error::Misaligned(ipa));
     }
