@@ -292,6 +292,13 @@ fn a_live_entry_is_replaced_safely() {
     replace_in_place(None);
 }
 
+/// The real thing can be shared between CPUs.
+#[test]
+fn an_smmu_is_shared() {
+    fn shared<T: Send + Sync>() {}
+    shared::<smmu::Smmu<'static, V3<'static, smmu::mmio::Mmio>>>();
+}
+
 #[test]
 fn a_failed_probe_denies() {
     probe_denies(None);

@@ -12,6 +12,8 @@ mod events;
 mod features;
 mod invalidate;
 mod queue;
+#[cfg(all(test, loom))]
+mod queue_loom;
 pub mod spec;
 mod stream;
 
