@@ -35,7 +35,7 @@ fn strings() -> u32 {
     std::env::var("STAGEGATE_HOSTILE")
         .ok()
         .and_then(|count| count.parse().ok())
-        .unwrap_or(if cfg!(miri) { 1 } else { 150 })
+        .unwrap_or(if cfg!(miri) { 1 } else { 60 })
 }
 
 #[test]

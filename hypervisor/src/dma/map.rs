@@ -4,7 +4,6 @@ use super::Error;
 use super::domain::{Domain, Progress, Request, table_error};
 use super::outside::{ExtentKind, Fixed, Outside};
 use super::steps::Steps;
-use arrayvec::ArrayVec;
 use pgtable::{Access, Attrs, Execute, Ipa, Memory, MemoryType, Pa, Table};
 use stagegate_abi::{ListEntry, Prot};
 
@@ -164,12 +163,40 @@ impl<M: Memory> Domain<M> {
             Ok(claim) => claim,
             Err(error) => return none.failed(error),
         };
-        let progress = match at_once(table, outside, request, list, prot) {
-            Some(progress) => progress,
-            None => one_by_one(table, outside, request, list, prot),
-        };
+        let progress = self.map_entries(table, outside, request, list, prot);
         self.claims.release(claim);
         progress
+    }
+
+    /// Maps the list entry by entry until one fails or the bound is reached.
+    fn map_entries<O: Outside>(
+        &self,
+        table: &Table<M>,
+        outside: &O,
+        request: Request,
+        list: &[ListEntry],
+        prot: Prot,
+    ) -> ListProgress {
+        let mut done = ListProgress::NONE;
+        for entry in list {
+            let part = Request {
+                iova: request.iova.wrapping_add(done.bytes),
+                size: entry.size,
+                leaves: request.leaves.saturating_sub(done.leaves),
+            };
+            let step = match self.map_whole(table, outside, part, entry.address, prot) {
+                Some(step) => step,
+                None => map_steps(table, outside, part, entry.address, prot),
+            };
+            let whole = step.bytes == entry.size;
+            done.add(u32::from(whole), step.bytes, step.leaves);
+            if !whole || step.result.is_err() {
+                done.extra = step.bytes;
+                done.result = step.result;
+                break;
+            }
+        }
+        done
     }
 }
 
@@ -215,70 +242,6 @@ fn map_steps<M: Memory, O: Outside>(
         }
     }
     progress
-}
-
-/// Maps the whole list in one go, all or nothing. `None` if an entry is in several pieces, or the list
-/// needs more leaves than allowed.
-fn at_once<M: Memory, O: Outside>(
-    table: &Table<M>,
-    outside: &O,
-    request: Request,
-    list: &[ListEntry],
-    prot: Prot,
-) -> Option<ListProgress> {
-    let steps = Steps::of(table.config());
-    let mask = table.config().page_size().wrapping_sub(1);
-    let mut pieces = ArrayVec::<(Pa, u64), CHUNK>::new();
-    let mut progress = ListProgress::NONE;
-    for entry in list {
-        let (pa, len) = owned(outside, entry.address, entry.size, mask, prot).ok()?;
-        if len != entry.size {
-            return None;
-        }
-        let iova = request.iova.wrapping_add(progress.bytes);
-        progress.add(1, len, steps.leaves(iova, pa.0, len));
-        pieces.try_push((pa, len)).ok()?;
-    }
-    if progress.leaves > request.leaves {
-        return None;
-    }
-    let mapped = table.map_list(Ipa(request.iova), pieces.iter().copied(), attrs(prot));
-    Some(match mapped {
-        Ok(_) => progress,
-        Err(error) => ListProgress::NONE.failed(table_error(error)),
-    })
-}
-
-/// Maps the list entry by entry until one fails or the bound is reached.
-fn one_by_one<M: Memory, O: Outside>(
-    table: &Table<M>,
-    outside: &O,
-    request: Request,
-    list: &[ListEntry],
-    prot: Prot,
-) -> ListProgress {
-    let mut done = ListProgress::NONE;
-    for entry in list {
-        let step = map_steps(
-            table,
-            outside,
-            Request {
-                iova: request.iova.wrapping_add(done.bytes),
-                size: entry.size,
-                leaves: request.leaves.saturating_sub(done.leaves),
-            },
-            entry.address,
-            prot,
-        );
-        let whole = step.bytes == entry.size;
-        done.add(u32::from(whole), step.bytes, step.leaves);
-        if !whole || step.result.is_err() {
-            done.extra = step.bytes;
-            done.result = step.result;
-            break;
-        }
-    }
-    done
 }
 
 /// Where an IPA is and how many bytes from there on may be mapped, if the VM owns them.

@@ -356,7 +356,7 @@ fn hostile_word() -> impl Strategy<Value = u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 48 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 16 }))]
 
     /// Whatever the registers and pages hold: no panic, a status, and nothing mapped that is not owned.
     #[test]

@@ -504,7 +504,7 @@ fn queues_that_cannot_be_used_do_not_get_ready() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 64 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 24 }))]
 
     /// Whatever is in the rings and whatever is written to the registers: no panic, bounded work.
     #[test]
