@@ -96,6 +96,15 @@ pub trait Hardware: Sync {
     /// changing it: what a TBU that was asleep may have missed.
     fn refresh_stream(&self, power: &Powered, stream: StreamId) -> Result<(), Error>;
 
+    /// Forgets all configuration and translations, of every context, and
+    /// waits for it. Nothing passes that did not before.
+    ///
+    /// By default a recovery, which does that but may lose other CPUs'
+    /// commands on the way; implementors and wrappers give their own.
+    fn forget_all(&self, power: &Powered) -> Result<(), Error> {
+        self.recover(power)
+    }
+
     /// Starts to invalidate the ranges of a context. Never more than asked,
     /// unless the whole context is cheaper.
     fn invalidate(

@@ -57,6 +57,8 @@ pub enum Step {
     BlockTbu,
     /// Invalidate what a TBU may hold before it serves again (P10).
     RefreshTbu,
+    /// Invalidate everything for a TBU that may hold other VMIDs (P10).
+    TbuForgetsStrangers,
     /// Acknowledge an overflow of the event queue.
     AcknowledgeOverflow,
     /// Terminate a fenced domain's streams (C5).

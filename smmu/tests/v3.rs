@@ -51,6 +51,7 @@ scenarios!(
     operation_holds,
     gate_and_wake,
     tbu_sleeps,
+    tbu_meets_strangers,
     stuck_sync,
     suspend_fails,
     resume_fails,
@@ -74,6 +75,11 @@ type Needed = (Step, &'static str, fn(Option<Step>));
 /// Each step of the driver and of the power code is needed: without it, the
 /// scenario named here fails.
 const NEEDED: &[Needed] = &[
+    (
+        Step::TbuForgetsStrangers,
+        "tbu_meets_strangers",
+        s::tbu_meets_strangers::<Three>,
+    ),
     (
         Step::CountCheck,
         "operation_holds",

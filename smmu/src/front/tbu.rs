@@ -32,6 +32,13 @@ pub(super) struct Tbu<'a> {
 struct Behind {
     /// The clock is stopped, or may stop at any moment.
     blocked: bool,
+    /// What the TBU may hold is no longer just what is wanted: a stream was
+    /// set while it slept, and its old context's VMID may be another's now.
+    changed: bool,
+    /// How often the SMMU had forgotten everything when the TBU fell asleep.
+    /// If it has since, without the TBU hearing of it, or lost its power, any
+    /// VMID may be in there.
+    epoch: u64,
     /// What each stream is to do while the TBU is on.
     wanted: BTreeMap<StreamId, StreamAction>,
 }
@@ -50,6 +57,8 @@ impl<'a> Tbu<'a> {
             machine,
             behind: Lock::new(Behind {
                 blocked: false,
+                changed: false,
+                epoch: 0,
                 wanted: BTreeMap::new(),
             }),
         })
@@ -83,6 +92,7 @@ impl<'a, H: Hardware> Smmu<'a, H> {
         let mut behind = tbu.behind.lock();
         behind.wanted.insert(stream, action);
         if behind.blocked {
+            behind.changed = true;
             return self.set_now(stream, StreamAction::Abort);
         }
         self.set_now(stream, action)
@@ -125,22 +135,28 @@ impl<'a, H: Hardware> Smmu<'a, H> {
         }
     }
 
-    /// Everything behind the TBU, with power if the SMMU has some. Without,
-    /// the SMMU's own resume forgets everything before the TBU is asked.
+    /// Makes the TBU forget what it may hold, with power if the SMMU has some.
+    /// Without, the SMMU's own resume does it, and the TBU hears it.
     fn refresh_behind(&self, behind: &Behind) -> Result<(), Error> {
-        self.machine.settle(&mut |power| {
-            let Some(power) = power else {
-                return Ok(());
-            };
-            for (stream, action) in &behind.wanted {
-                self.hardware.refresh_stream(power, *stream)?;
-                if let StreamAction::Translate(context) = action {
-                    let ticket = self.hardware.invalidate_context(power, *context)?;
-                    self.hardware.wait(power, ticket)?;
-                }
+        let strangers = behind.changed || behind.epoch != self.clean_epoch();
+        self.machine.settle(&mut |power| match power {
+            None => Ok(()),
+            Some(power) if strangers && !self.mutation.skips(Step::TbuForgetsStrangers) => {
+                self.hardware.forget_all(power)
             }
-            Ok(())
+            Some(power) => self.refresh_wanted(power, behind),
         })
+    }
+
+    fn refresh_wanted(&self, power: &Powered, behind: &Behind) -> Result<(), Error> {
+        for (stream, action) in &behind.wanted {
+            self.hardware.refresh_stream(power, *stream)?;
+            if let StreamAction::Translate(context) = action {
+                let ticket = self.hardware.invalidate_context(power, *context)?;
+                self.hardware.wait(power, ticket)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -161,6 +177,7 @@ impl<H: Hardware> Sleeper for Part<'_, '_, H> {
             self.smmu.set_now(*stream, *action)?;
         }
         behind.blocked = false;
+        behind.changed = false;
         Ok(())
     }
 
@@ -169,7 +186,11 @@ impl<H: Hardware> Sleeper for Part<'_, '_, H> {
         if self.smmu.mutation.skips(Step::BlockTbu) {
             return Ok(());
         }
-        behind.blocked = true;
+        if !behind.blocked {
+            behind.blocked = true;
+            behind.changed = false;
+            behind.epoch = self.smmu.clean_epoch();
+        }
         for stream in behind.wanted.keys() {
             self.smmu.set_now(*stream, StreamAction::Abort)?;
         }

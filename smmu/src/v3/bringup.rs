@@ -53,7 +53,7 @@ impl<R: Registers> V3<'_, R> {
     }
 
     /// Forgets all configuration and translations, and waits for it.
-    fn invalidate_all(&self, power: &Powered, left_out: [Step; 2]) -> Result<(), Error> {
+    pub(super) fn invalidate_all(&self, power: &Powered, left_out: [Step; 2]) -> Result<(), Error> {
         let [configuration, translations] = left_out.map(|step| self.mutation.skips(step));
         let el2 = self.features.hyp.then_some(Command::TlbiEl2All);
         let all = (!configuration)
@@ -145,7 +145,7 @@ impl<R: Registers> V3<'_, R> {
 }
 
 /// The steps of an `invalidate_all` in resume.
-const RESUME: [Step; 2] = [
+pub(super) const RESUME: [Step; 2] = [
     Step::ResumeForgetsConfiguration,
     Step::ResumeForgetsTranslations,
 ];

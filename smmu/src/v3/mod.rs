@@ -28,7 +28,7 @@ use crate::mutation::{Mutation, Step};
 use crate::outside::{DmaMemory, Registers, Time};
 use crate::power::Powered;
 use crate::types::{ContextId, IpaRange, Stage2, StreamId, Vmid};
-use bringup::deny_all;
+use bringup::{RESUME, deny_all};
 use contexts::Contexts;
 use core::fmt::{self, Write};
 use events::EventQueue;
@@ -260,6 +260,10 @@ impl<R: Registers> Hardware for V3<'_, R> {
         let command = Command::CfgiSte(stream, false);
         let ticket = self.start(power, &mut core::iter::once(command))?;
         self.wait(power, ticket)
+    }
+
+    fn forget_all(&self, power: &Powered) -> Result<(), Error> {
+        self.invalidate_all(power, RESUME)
     }
 
     fn invalidate(

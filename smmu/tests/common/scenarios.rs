@@ -255,6 +255,33 @@ pub fn tbu_sleeps<B: Backend>(step: Option<Step>) {
     rig.check();
 }
 
+/// P10: a VMID that was given to another domain while the TBU slept.
+pub fn tbu_meets_strangers<B: Backend>(step: Option<Step>) {
+    let mut setup = setup(step);
+    setup.nature.tbus = 3;
+    setup.tbu_clocks = true;
+    let rig = Rig::<B>::new(setup);
+    let (busy, lazy) = (rig.guest(&[1], 1), rig.guest(&[2], 2));
+    let next = rig.bare_guest(&[3], 2);
+    lazy.map(IPA, PA, PAGE);
+    busy.active().unwrap();
+    lazy.active().unwrap();
+    assert_eq!(rig.model.dma(2, IPA, true), Dma::Reached(PA));
+    lazy.idle();
+    rig.pass(2 * IDLE);
+    assert_eq!(rig.smmu.tbu_stats(2).unwrap().0, State::Gated);
+    rig.smmu.detach(lazy.link).unwrap();
+    let vmid = rig.smmu.vmid(lazy.domain).unwrap();
+    rig.smmu.destroy_domain(lazy.domain).unwrap();
+    rig.model.forbid(PA);
+    let tables = Stage2::of(next.table.root(), next.table.config());
+    let domain = rig.smmu.create_domain(&tables, Some(vmid)).unwrap();
+    lazy.active().unwrap();
+    rig.smmu.attach(lazy.link, domain).unwrap();
+    assert_eq!(rig.model.dma(2, IPA, true), Dma::Terminated);
+    rig.check();
+}
+
 /// C5: a sync that never completes fences its domain and nothing else, and
 /// the pages stay out of use until everything was forgotten.
 pub fn stuck_sync<B: Backend>(step: Option<Step>) {

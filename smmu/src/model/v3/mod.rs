@@ -279,7 +279,14 @@ impl Inner {
                     ..State::default()
                 };
                 self.tcu = self.ghost.clone();
-                self.tbus.fill(self.ghost.clone());
+                for (tbu, clocked) in self.tbus.iter_mut().zip(&self.tbu_clocked) {
+                    *tbu = self.ghost.clone();
+                    if !clocked {
+                        // Its configuration comes from a TCU that it has to
+                        // find anew; no software could help it otherwise.
+                        tbu.forget_configuration(None, false);
+                    }
+                }
             }
         }
     }
