@@ -3,6 +3,7 @@
 //! each other, let their devices sleep and wake, reset and power off; QEMU's
 //! own records judge what happened.
 
+mod account;
 mod canary;
 mod director;
 mod evidence;
@@ -104,6 +105,7 @@ fn conclude(director: &mut Director, finished: &Finished, end: End, dir: &Path) 
     evidence::isolation(&finished.trace, marks, checks);
     faults(finished, marks, checks);
     evidence::power(&finished.trace, marks, IDLE_DELAY_US.into(), checks);
+    accounting(finished, checks);
     for (vm, image) in vms.iter().zip(["nvme.img", "virtio.img"]) {
         on_disk(vm, &dir.join(image), checks);
     }
@@ -159,6 +161,34 @@ fn faults(finished: &Finished, marks: &[director::Mark], checks: &mut Checks) {
         "C6",
         what,
         missing.is_empty() && !targets.is_empty(),
+        evidence,
+    );
+}
+
+/// The hypervisor's own books agree with what QEMU saw.
+fn accounting(finished: &Finished, checks: &mut Checks) {
+    let gates = evidence::gates(&finished.trace);
+    let closed = gates.iter().filter(|g| !g.open).count() as u64;
+    let told = account::read(&finished.lines, "smmu")
+        .into_iter()
+        .next()
+        .unwrap_or_default();
+    let evidence = format!(
+        "told {} gates, QEMU's GPIO went low {closed} ×",
+        told.get("gates")
+    );
+    let agrees = told.get("gates") == closed && closed > 0;
+    checks.note(
+        "D11",
+        "the hypervisor's accounting agrees with QEMU",
+        agrees,
+        evidence,
+    );
+    let evidence = format!("{} invalidations left out while gated", told.get("elided"));
+    checks.note(
+        "D7",
+        "what need not be invalidated is not",
+        told.get("elided") > 0,
         evidence,
     );
 }
@@ -248,27 +278,24 @@ fn summary(vm: &Vm) -> VmSummary {
 }
 
 fn smmu_summary(lane: Lane, finished: &Finished) -> SmmuSummary {
-    let opened = evidence::gates(&finished.trace)
-        .iter()
-        .skip(1)
-        .filter(|g| g.open)
-        .count();
+    let told = account::read(&finished.lines, "smmu")
+        .into_iter()
+        .next()
+        .unwrap_or_default();
+    let counters = account::COUNTERS.map(|(name, key)| (name.to_string(), told.get(key)));
     SmmuSummary {
         lane,
-        counters: vec![("wakes".into(), opened as u64)],
+        counters: counters.to_vec(),
     }
 }
 
 fn master_summary(master: &hardware::Master, lane: Lane, finished: &Finished) -> MasterSummary {
-    let stream = format!("stream {:#x})", master.rid);
-    let faults = finished
-        .lines
-        .iter()
-        .filter(|l| l.is("stagegate", "DMA fault") && l.text.contains(&stream));
+    let told = account::read(&finished.lines, "master");
+    let own = told.iter().find(|a| a.name == master.name);
     MasterSummary {
         vm: master.vm.to_string(),
         stream_ids: vec![master.rid],
-        faults: faults.count() as u64,
+        faults: own.map_or(0, |a| a.get("faults")),
         lane,
     }
 }
