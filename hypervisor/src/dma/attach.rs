@@ -104,7 +104,8 @@ impl<O: Outside> VmDma<O> {
     ///
     /// # Errors
     /// [`Error::NoDomain`], [`Error::NoEndpoint`], [`Error::Fenced`], [`Error::Power`],
-    /// [`Error::NoMemory`] (no VMID). The endpoint is then where it was, or its accesses terminate.
+    /// [`Error::NoMemory`] (no VMID). If the SMMU was asked and failed, the endpoint is in no domain and
+    /// its accesses terminate until it is attached again; otherwise it is where it was.
     pub fn attach(&self, id: u32, endpoint: u32) -> Result<(), Error> {
         let _control = self.control.lock();
         self.attach_locked(id, endpoint)
@@ -148,9 +149,13 @@ impl<O: Outside> VmDma<O> {
             if before == Some(id) {
                 return Ok(());
             }
-            self.outside
-                .attach(index, Self::target(domain))
-                .map_err(|error| hardware(error, id))?;
+            if let Err(error) = self.outside.attach(index, Self::target(domain)) {
+                // Its accesses terminate now, wherever it was.
+                endpoint.domain.store(NONE, Ordering::Relaxed);
+                drop(held);
+                self.left(before);
+                return Err(hardware(error, id));
+            }
             domain.attached.fetch_add(1, Ordering::Relaxed);
         }
         endpoint.domain.store(id, Ordering::Relaxed);
@@ -162,7 +167,8 @@ impl<O: Outside> VmDma<O> {
     /// operator chose.
     ///
     /// # Errors
-    /// [`Error::NoDomain`], [`Error::NoEndpoint`], [`Error::NotAttached`], [`Error::Power`].
+    /// [`Error::NoDomain`], [`Error::NoEndpoint`], [`Error::NotAttached`]: nothing was done. Others: the
+    /// endpoint has left, but its accesses terminate until it is attached again.
     pub fn detach(&self, id: u32, endpoint: u32) -> Result<(), Error> {
         let _control = self.control.lock();
         let (index, found) = self.endpoint(endpoint)?;
@@ -170,12 +176,10 @@ impl<O: Outside> VmDma<O> {
         if found.domain() != Some(id) {
             return Err(Error::NotAttached(endpoint));
         }
-        self.outside
-            .attach(index, self.fallback())
-            .map_err(|error| hardware(error, id))?;
+        let result = self.outside.attach(index, self.fallback());
         found.domain.store(NONE, Ordering::Relaxed);
         self.left(Some(id));
-        Ok(())
+        result.map_err(|error| hardware(error, id))
     }
 
     /// An endpoint has left a domain.

@@ -90,6 +90,8 @@ pub struct Domain<M: Memory> {
     /// Held while one CPU waits for the SMMU on behalf of all lazy unmaps.
     syncing: spin::Mutex<()>,
     fenced: AtomicBool,
+    /// Closing it failed: its table pages stay as they are.
+    lost: bool,
     pub(super) attached: AtomicU32,
 }
 
@@ -140,6 +142,7 @@ impl<M: Memory> Domain<M> {
             lazy: spin::Mutex::new(ArrayVec::new_const()),
             syncing: spin::Mutex::new(()),
             fenced: AtomicBool::new(false),
+            lost: false,
             attached: AtomicU32::new(0),
         })
     }
@@ -362,7 +365,13 @@ impl<M: Memory> Domain<M> {
     }
 
     /// The domain is to go: no endpoint is attached and nobody else holds it.
+    ///
+    /// Tried once: after a failure the SMMU side may know the domain no more, and its word that there is
+    /// nothing to invalidate would be worth nothing.
     pub(super) fn close<O: Outside>(&mut self, outside: &O) -> Result<(), Error> {
+        if self.lost {
+            return Err(Error::Fenced(u32::from(self.key.slot)));
+        }
         let Some(table) = self.table.take() else {
             return Ok(());
         };
@@ -375,6 +384,7 @@ impl<M: Memory> Domain<M> {
             Ok(_) => Ok(()),
             Err((table, _)) => {
                 self.table = Some(table);
+                self.lost = true;
                 self.fenced.store(true, Ordering::Relaxed);
                 Err(Error::Fenced(u32::from(key.slot)))
             }

@@ -99,7 +99,7 @@ pub trait Outside: Sync {
     fn lookup(&self, ipa: Ipa) -> Option<Extent>;
 
     /// Decides what becomes of an endpoint's transactions. On return none is treated in the old way any
-    /// more; in between they see the old way, the new one, or an abort. On error: as before, or abort.
+    /// more; in between they see the old way, the new one, or an abort. On error: they abort.
     ///
     /// # Errors
     /// [`HardwareError`].

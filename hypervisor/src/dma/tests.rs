@@ -251,8 +251,16 @@ fn a_domain_that_cannot_be_invalidated_stays_out_of_use() {
     assert_eq!(vm.free(id), Err(Error::Fenced(id)));
     assert_ne!(vm.alloc(DomainKind::Blocked), Ok(id));
     vm.outside().stuck.store(false, Ordering::Relaxed);
-    assert_eq!(vm.free(id), Ok(()));
-    assert_eq!(vm.alloc(DomainKind::Blocked), Ok(id));
+    vm.outside().take();
+    assert_eq!(
+        vm.free(id),
+        Err(Error::Fenced(id)),
+        "asking again proves nothing"
+    );
+    assert!(vm.outside().take().is_empty());
+    assert_eq!(vm.attach(id, 0x8), Err(Error::Fenced(id)));
+    vm.stop().unwrap();
+    assert_ne!(vm.alloc(DomainKind::Blocked), Ok(id));
 }
 
 #[test]
@@ -419,15 +427,25 @@ fn identity_and_blocked_domains_hold_no_mappings() {
 }
 
 #[test]
-fn an_attach_that_fails_leaves_the_endpoint_where_it_was() {
+fn an_attach_that_fails_leaves_the_endpoint_in_no_domain() {
     let vm = vm();
     let (a, b) = (paging(&vm), paging(&vm));
     vm.attach(a, 0x8).unwrap();
     vm.outside().dead.store(true, Ordering::Relaxed);
     assert_eq!(vm.attach(b, 0x8), Err(Error::Power));
-    assert_eq!(vm.info(0x8).unwrap().1, Some(a));
+    assert_eq!(vm.info(0x8).unwrap().1, None);
     assert_eq!(vm.free(b), Ok(()));
-    assert_eq!(vm.free(a), Err(Error::InUse(a)));
+    // Going back is not mistaken for being there.
+    assert_eq!(vm.attach(a, 0x8), Err(Error::Power));
+    vm.outside().dead.store(false, Ordering::Relaxed);
+    vm.attach(a, 0x8).unwrap();
+    assert_eq!(
+        vm.outside().take().last(),
+        Some(&Told::Attach(0, "domain", Some(a as u16)))
+    );
+    vm.outside().dead.store(true, Ordering::Relaxed);
+    assert_eq!(vm.detach(a, 0x8), Err(Error::Power));
+    assert_eq!(vm.free(a), Ok(()));
 }
 
 #[test]

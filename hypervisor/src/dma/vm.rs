@@ -286,8 +286,8 @@ impl<O: Outside> VmDma<O> {
     ///
     /// # Errors
     /// [`Error::InUse`] while endpoints are attached, [`Error::Busy`] while another call uses it,
-    /// [`Error::Fenced`] if the SMMU did not complete (the id stays in use, its pages are kept; freeing
-    /// it may be tried again).
+    /// [`Error::Fenced`] if the SMMU did not complete: the id stays in use and its pages are kept for
+    /// good.
     pub fn free(&self, id: u32) -> Result<(), Error> {
         let _control = self.control.lock();
         self.free_locked(id)
