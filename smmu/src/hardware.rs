@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::fault::FaultRecord;
 use crate::power::Powered;
 use crate::types::{ContextId, IpaRange, Stage2, StreamId, Vmid};
+use alloc::boxed::Box;
 use core::fmt;
 
 /// What becomes of the transactions of one stream.
@@ -134,4 +135,66 @@ pub trait Hardware: Sync {
 
     /// Commands issued since probe, and syncs among them. No register access.
     fn commands(&self) -> (u64, u64);
+}
+
+/// For those who choose the architecture at run time.
+impl<T: Hardware + Send + ?Sized> Hardware for Box<T> {
+    fn limits(&self) -> Limits {
+        (**self).limits()
+    }
+    fn describe(&self, f: &mut dyn fmt::Write) -> fmt::Result {
+        (**self).describe(f)
+    }
+    fn resume(&self, power: &Powered) -> Result<(), Error> {
+        (**self).resume(power)
+    }
+    fn suspend(&self, power: &Powered) -> Result<(), Error> {
+        (**self).suspend(power)
+    }
+    fn open(&self, tables: &Stage2, vmid: Option<Vmid>) -> Result<(ContextId, Vmid), Error> {
+        (**self).open(tables, vmid)
+    }
+    fn close(&self, context: ContextId) {
+        (**self).close(context);
+    }
+    fn set_stream(
+        &self,
+        power: Option<&Powered>,
+        stream: StreamId,
+        action: StreamAction,
+    ) -> Result<(), Error> {
+        (**self).set_stream(power, stream, action)
+    }
+    fn refresh_stream(&self, power: &Powered, stream: StreamId) -> Result<(), Error> {
+        (**self).refresh_stream(power, stream)
+    }
+    fn forget_all(&self, power: &Powered) -> Result<(), Error> {
+        (**self).forget_all(power)
+    }
+    fn invalidate(
+        &self,
+        power: &Powered,
+        context: ContextId,
+        ranges: &[IpaRange],
+    ) -> Result<Ticket, Error> {
+        (**self).invalidate(power, context, ranges)
+    }
+    fn invalidate_context(&self, power: &Powered, context: ContextId) -> Result<Ticket, Error> {
+        (**self).invalidate_context(power, context)
+    }
+    fn wait(&self, power: &Powered, ticket: Ticket) -> Result<(), Error> {
+        (**self).wait(power, ticket)
+    }
+    fn recover(&self, power: &Powered) -> Result<(), Error> {
+        (**self).recover(power)
+    }
+    fn drain_faults(&self, power: &Powered, sink: &mut dyn FnMut(FaultRecord)) -> u32 {
+        (**self).drain_faults(power, sink)
+    }
+    fn global_errors(&self, power: &Powered) -> Result<(), Error> {
+        (**self).global_errors(power)
+    }
+    fn commands(&self) -> (u64, u64) {
+        (**self).commands()
+    }
 }

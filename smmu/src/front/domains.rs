@@ -108,8 +108,8 @@ impl<H: Hardware> Pending<'_, '_, H> {
     ///
     /// # Errors
     /// The invalidation did not complete: the domain is fenced, and what was
-    /// unmapped must not be used again before
-    /// [`Smmu::clean_epoch`] has grown.
+    /// unmapped must not be used again before [`Smmu::clean_epoch`] is above
+    /// what [`Smmu::epoch`] says now.
     pub fn finish(self) -> Result<Done, Error> {
         let Some((hold, ticket)) = self.work else {
             self.smmu.machine.note_elided();
@@ -172,12 +172,13 @@ impl<'a, H: Hardware> Smmu<'a, H> {
     ///
     /// # Errors
     /// [`Error::DomainBusy`]: nothing was done. Otherwise the domain is gone,
-    /// but its tables must be kept until [`clean_epoch`](Self::clean_epoch)
-    /// has grown; its VMID is kept from reuse until then, too.
+    /// but its tables must be kept until [`clean_epoch`](Self::clean_epoch) is
+    /// above what [`epoch`](Self::epoch) says now; its VMID is kept from reuse
+    /// until then, too.
     pub fn destroy_domain(&self, domain: DomainId) -> Result<Done, Error> {
         let unknown = Error::DomainUnknown(domain.0);
         let slot = self.domains.slots.get(domain.0).ok_or(unknown)?;
-        let epoch = self.recovery.epoch();
+        let epoch = self.epoch();
         let context = {
             let mut slot = slot.lock();
             match *slot {
@@ -216,7 +217,7 @@ impl<'a, H: Hardware> Smmu<'a, H> {
 
     /// Contexts of domains that died badly, once that is forgotten.
     fn reap(&self) {
-        let now = self.recovery.epoch();
+        let now = self.clean_epoch();
         for slot in &self.domains.slots {
             let mut slot = slot.lock();
             if let Slot::Dying(context, since) = *slot

@@ -260,14 +260,16 @@ struct Whole<'s, 'a, H>(&'s Smmu<'a, H>);
 
 impl<H: Hardware> Sleeper for Whole<'_, '_, H> {
     fn resume(&self, power: &Powered) -> Result<(), Error> {
+        let number = self.0.recovery.begin();
         self.0.hardware.resume(power)?;
-        self.0.recovery.all_forgotten();
+        self.0.recovery.all_forgotten(number);
         Ok(())
     }
 
     fn suspend(&self, power: &Powered) -> Result<(), Error> {
+        let number = self.0.recovery.begin();
         self.0.hardware.suspend(power)?;
-        self.0.recovery.all_forgotten();
+        self.0.recovery.all_forgotten(number);
         // What was reported up to the end is not lost with the queue.
         self.0.collect_faults(power);
         Ok(())

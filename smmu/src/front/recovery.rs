@@ -14,8 +14,10 @@ pub(super) struct Recovery {
     /// The command path is stuck; syncs are not even tried.
     stuck: AtomicBool,
     retry_at: AtomicU64,
-    /// Times that everything was certainly forgotten.
-    epoch: AtomicU64,
+    /// Invalidations of everything that were begun, numbered from 1.
+    begun: AtomicU64,
+    /// The highest number among those that completed.
+    completed: AtomicU64,
     last: Lock<Option<Error>>,
     working: Lock<()>,
 }
@@ -25,7 +27,8 @@ impl Default for Recovery {
         Self {
             stuck: AtomicBool::new(false),
             retry_at: AtomicU64::new(u64::MAX),
-            epoch: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
             last: Lock::new(None),
             working: Lock::new(()),
         }
@@ -50,23 +53,39 @@ impl Recovery {
         *self.last.lock()
     }
 
-    pub fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Acquire)
     }
 
-    /// A completed sync after an invalidation of everything.
-    pub fn all_forgotten(&self) {
+    pub fn completed(&self) -> u64 {
+        self.completed.load(Ordering::Acquire)
+    }
+
+    /// An invalidation of everything begins; its number.
+    pub fn begin(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::AcqRel).wrapping_add(1)
+    }
+
+    /// It has completed.
+    pub fn all_forgotten(&self, number: u64) {
         self.stuck.store(false, Ordering::Relaxed);
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.completed.fetch_max(number, Ordering::AcqRel);
     }
 }
 
 impl<H: Hardware> Smmu<'_, H> {
-    /// A number that grows whenever the SMMU has certainly forgotten every
-    /// translation. Memory whose invalidation failed when it was `n` may be
-    /// used again once it is above `n`, unless it was mapped again.
+    /// What to note when an invalidation has failed: how many invalidations
+    /// of everything had begun by then. One that had begun may have passed
+    /// the entry before it was cleared, so its end says nothing.
+    pub fn epoch(&self) -> u64 {
+        self.recovery.begun()
+    }
+
+    /// The last invalidation of everything that has completed. Memory whose
+    /// invalidation failed at [`epoch`](Self::epoch) `n` may be used again
+    /// once this is above `n`, unless it was mapped again.
     pub fn clean_epoch(&self) -> u64 {
-        self.recovery.epoch()
+        self.recovery.completed()
     }
 
     /// Whether the command path is stuck and waits for its next try.
@@ -92,19 +111,20 @@ impl<H: Hardware> Smmu<'_, H> {
     }
 
     fn recover(&self) {
-        let before = self.recovery.epoch();
+        let wanted = self.recovery.begun();
         let Some(hold) = self.machine.hold() else {
             // Its next resume or suspend does it; if neither succeeds, this
             // is tried again.
             return self.try_later();
         };
         let _working = self.recovery.working.lock();
-        if self.recovery.epoch() != before {
-            // Another CPU did it after this one's abort was in memory.
+        if self.recovery.completed() > wanted {
+            // Another CPU began one after this one's abort was in memory.
             return;
         }
+        let number = self.recovery.begin();
         match self.hardware.recover(hold.power()) {
-            Ok(()) => self.recovery.all_forgotten(),
+            Ok(()) => self.recovery.all_forgotten(number),
             Err(error) => {
                 self.recovery.report(error);
                 self.recovery.stuck.store(true, Ordering::Relaxed);

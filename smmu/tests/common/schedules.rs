@@ -203,12 +203,11 @@ impl<B: Backend> Run<'_, B> {
         };
         let accesses = self.rig.model.accesses();
         let asleep = matches!(self.rig.smmu.state(), State::Gated | State::Off);
-        let epoch = self.rig.smmu.clean_epoch();
         match self.guests[g].unmap(IPA + page * PAGE, PAGE) {
             Ok(done) => assert_eq!(done == Done::Elided, asleep),
             Err(error) => {
                 assert!(self.failing, "{error}");
-                self.quarantine.push((pa, epoch));
+                self.quarantine.push((pa, self.rig.smmu.epoch()));
             }
         }
         if asleep {
