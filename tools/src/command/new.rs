@@ -76,13 +76,14 @@ fn overlay(survey: &Survey<'_>, vms: u32) -> String {
         );
         let _ = writeln!(text, "&{{{}}} {{\n\tstagegate,always-on;\n}};\n", smmu.path);
     }
-    text.push_str("&{/chosen} {\n\tstagegate {\n\t\tcompatible = \"stagegate,config-v1\";\n");
+    // Through the root: not every tree has a /chosen yet.
+    text.push_str("&{/} { chosen {\n\tstagegate {\n\t\tcompatible = \"stagegate,config-v1\";\n");
     text.push_str("\t\t#address-cells = <1>;\n\t\t#size-cells = <0>;\n");
     for number in 1..=vms {
         let listed: &[Candidate] = if number == 1 { &candidates } else { &[] };
         vm(&mut text, survey, (number, vms), listed);
     }
-    text.push_str("\t};\n};\n");
+    text.push_str("\t};\n}; };\n");
     text
 }
 
@@ -180,11 +181,11 @@ fn trial(survey: &Survey<'_>, target: &str) -> String {
     }
     let _ = write!(
         text,
-        "&{{/chosen}} {{ stagegate {{ compatible = \"stagegate,config-v1\";\n\
+        "&{{/}} {{ chosen {{ stagegate {{ compatible = \"stagegate,config-v1\";\n\
          vm@1 {{ compatible = \"stagegate,vm-v1\"; reg = <1>; cpus = <1>; memory = <0x4000>;\n\
          kernel {{ compatible = \"multiboot,kernel\", \"multiboot,module\"; \
          stagegate,file = \"k\"; }};\n\
-         devices {{ device@0 {{ reg = <0>; {target} }}; }}; }}; }}; }};\n"
+         devices {{ device@0 {{ reg = <0>; {target} }}; }}; }}; }}; }}; }};\n"
     );
     text
 }

@@ -22,11 +22,7 @@ pub(super) fn render(picture: &Picture) -> String {
         let _ = writeln!(out, "  n{index} [label={text:?}, {style}{colour}];");
     }
     for link in &picture.links {
-        let _ = writeln!(
-            out,
-            "  n{} -> n{} [label={:?}];",
-            link.from, link.to, link.note
-        );
+        let _ = writeln!(out, "  n{} -> n{};", link.from, link.to);
     }
     out.push_str("}\n");
     out

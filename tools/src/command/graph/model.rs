@@ -29,11 +29,10 @@ pub(super) struct Shape {
 }
 
 /// A link from supplier to consumer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) from: usize,
     pub(super) to: usize,
-    pub(super) note: String,
 }
 
 /// Everything that is drawn.
@@ -73,8 +72,8 @@ impl Picture {
         self.shapes.len() - 1
     }
 
-    fn link(&mut self, from: usize, to: usize, note: String) {
-        let link = Link { from, to, note };
+    fn link(&mut self, from: usize, to: usize) {
+        let link = Link { from, to };
         if !self.links.contains(&link) {
             self.links.push(link);
         }
@@ -109,7 +108,7 @@ impl Picture {
         for (index, device) in devices.iter().enumerate() {
             for link in &device.links {
                 if let (Some(&from), Some(&to)) = (shapes.get(&link.supplier), shapes.get(&index)) {
-                    self.link(from, to, String::new());
+                    self.link(from, to);
                 }
             }
         }
@@ -129,7 +128,7 @@ impl Picture {
                     "BYPASS".into()
                 };
                 let shape = self.add(&device.name, note, Sort::Master, fine);
-                self.link(shape, vm_shape, String::new());
+                self.link(shape, vm_shape);
                 self.streams(survey, &device.streams, shape, places);
             }
         }
@@ -164,7 +163,8 @@ impl Picture {
         }
     }
 
-    /// Links a master to the TBU, or SMMU, in front of each stream.
+    /// Links a master to the TBU, or SMMU, in front of each stream, and names
+    /// the streams in its box.
     fn streams(
         &mut self,
         survey: &Survey<'_>,
@@ -182,8 +182,13 @@ impl Picture {
                 .and_then(|u| places.get(&u))
                 .or_else(|| places.get(&stream.smmu));
             if let Some(&from) = front {
-                self.link(from, to, stream.to_string());
+                self.link(from, to);
             }
+        }
+        let ids: Vec<String> = streams.iter().map(ToString::to_string).collect();
+        if let Some(shape) = self.shapes.get_mut(to).filter(|_| !ids.is_empty()) {
+            let gap = if shape.note.is_empty() { "" } else { "; " };
+            shape.note = format!("stream {}{gap}{}", ids.join(", "), shape.note);
         }
     }
 
@@ -206,19 +211,17 @@ impl Picture {
                 break;
             }
         }
-        let right = |sorts: &[Sort], shapes: &[Shape]| {
-            let columns = shapes
-                .iter()
-                .filter(|s| sorts.contains(&s.sort))
-                .map(|s| s.column);
-            columns.max().map_or(0, |c| c + 1)
-        };
-        let masters = right(&[Sort::Supplier, Sort::Smmu, Sort::Tbu], &self.shapes);
+        let suppliers = self.shapes.iter().filter(|s| s.sort == Sort::Supplier);
+        let smmus = suppliers.map(|s| s.column + 1).max().unwrap_or(0);
+        let has_tbus = self.shapes.iter().any(|s| s.sort == Sort::Tbu);
+        let masters = smmus + 1 + usize::from(has_tbus);
         for shape in &mut self.shapes {
             match shape.sort {
+                Sort::Supplier => {}
+                Sort::Smmu => shape.column = smmus,
+                Sort::Tbu => shape.column = smmus + 1,
                 Sort::Master => shape.column = masters,
                 Sort::Vm => shape.column = masters + 1,
-                _ => {}
             }
         }
     }

@@ -24,8 +24,7 @@ rect{stroke:#555;stroke-width:1.2}\
 .vm rect{fill:#f1e4f7}\
 .bad rect{stroke:#c22;stroke-width:2}\
 .bad .note{fill:#c22}\
-path{fill:none;stroke:#999;stroke-width:1.2}\
-.stream{font-size:9px;fill:#777}";
+path{fill:none;stroke:#999;stroke-width:1.2}";
 
 /// Where a box stands: column and row.
 type Places = Vec<(usize, usize)>;
@@ -57,30 +56,66 @@ const fn y(row: usize) -> usize {
     HEAD + MARGIN + row * ROW
 }
 
-/// Places boxes column by column; within one, near what they are linked to,
-/// so that links cross little.
+/// Places boxes column by column, each near what it is linked to, so that
+/// links cross little: first from the left to find an order, then from the
+/// right to level suppliers with what they supply.
 fn places(picture: &Picture) -> (Places, usize, usize) {
     let last = picture.shapes.iter().map(|s| s.column).max().unwrap_or(0);
     let mut places: Places = vec![(0, 0); picture.shapes.len()];
-    let mut rows = 1;
     for column in 0..=last {
-        let mut members: Vec<(usize, usize)> = Vec::new();
-        for (index, shape) in picture.shapes.iter().enumerate() {
-            if shape.column == column {
-                let above = picture.links.iter().filter(|l| l.to == index);
-                let near = above.filter_map(|l| places.get(l.from)).map(|p| p.1).min();
-                members.push((near.unwrap_or(usize::MAX), index));
-            }
-        }
-        members.sort_unstable();
-        rows = rows.max(members.len());
-        for (row, (_, index)) in members.into_iter().enumerate() {
-            if let Some(place) = places.get_mut(index) {
-                *place = (column, row);
-            }
-        }
+        let near = |index: usize, places: &Places| {
+            let above = picture.links.iter().filter(|l| l.to == index);
+            above.filter_map(|l| places.get(l.from)).map(|p| p.1).min()
+        };
+        let order = members(picture, column, |i| near(i, &places).unwrap_or(usize::MAX));
+        stack(
+            &mut places,
+            column,
+            order.into_iter().map(|(_, index)| (0, index)),
+        );
     }
+    for column in (0..last).rev() {
+        let level = |index: usize, places: &Places| {
+            let below = picture.links.iter().filter(|l| l.from == index);
+            let rows: Vec<usize> = below
+                .filter_map(|l| places.get(l.to))
+                .map(|p| p.1)
+                .collect();
+            let own = places.get(index).map_or(0, |p| p.1);
+            rows.iter()
+                .sum::<usize>()
+                .checked_div(rows.len())
+                .unwrap_or(own)
+        };
+        let order = members(picture, column, |i| level(i, &places));
+        stack(&mut places, column, order.into_iter());
+    }
+    let rows = places.iter().map(|p| p.1 + 1).max().unwrap_or(1);
     (places, last, rows)
+}
+
+/// The boxes of a column with a key each, in order of the keys.
+fn members(picture: &Picture, column: usize, key: impl Fn(usize) -> usize) -> Vec<(usize, usize)> {
+    let shapes = picture
+        .shapes
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| s.column == column);
+    let mut list: Vec<(usize, usize)> = shapes.map(|(index, _)| (key(index), index)).collect();
+    list.sort_unstable();
+    list
+}
+
+/// Gives each box the row it wants, or the next free one below.
+fn stack(places: &mut Places, column: usize, order: impl Iterator<Item = (usize, usize)>) {
+    let mut free = 0;
+    for (wanted, index) in order {
+        let row = free.max(wanted);
+        if let Some(place) = places.get_mut(index) {
+            *place = (column, row);
+        }
+        free = row + 1;
+    }
 }
 
 fn heads(out: &mut String, picture: &Picture) {
@@ -116,14 +151,6 @@ fn links(out: &mut String, picture: &Picture, places: &Places) {
             out,
             "<path d=\"M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}\"/>"
         );
-        if !link.note.is_empty() {
-            let (x, y) = (x2.saturating_sub(40), y2.saturating_sub(3));
-            let note = escape(&link.note);
-            let _ = writeln!(
-                out,
-                "<text class=\"stream\" x=\"{x}\" y=\"{y}\">{note}</text>"
-            );
-        }
     }
 }
 

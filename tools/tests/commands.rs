@@ -1,0 +1,190 @@
+//! The program as people call it.
+use platform::pack::Pack;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+
+fn stagegate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_stagegate"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn data(name: &str) -> String {
+    Path::new(DATA).join(name).to_str().unwrap().into()
+}
+
+fn scratch(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    path.to_str().unwrap().into()
+}
+
+fn text(output: &Output) -> String {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn check_prints_the_plan_and_its_verdict() {
+    let said = text(&stagegate(&[
+        "check",
+        &data("board.dts"),
+        &data("good.dtso"),
+    ]));
+    for line in [
+        "  4 CPUs, 1024 MiB, GICv3, PSCI by smc, console /soc/serial@9000000",
+        "  1 net: 1 CPUs, 256 MiB, serial port",
+        "    device nic: requester 0x8 at /pcie@10000000, line 36",
+        "      stream 0x1008 at /soc/iommu@9050000",
+        "    idle 5000 us: clocks stop; 1000000 us: power goes",
+        "fine: 0 errors, 0 warnings",
+    ] {
+        assert!(
+            said.lines().any(|l| l == line),
+            "{line:?} is not in\n{said}"
+        );
+    }
+    let bare = text(&stagegate(&["check", &data("board.dts")]));
+    assert!(bare.starts_with("note[bare-board]"), "{bare}");
+}
+
+#[test]
+fn check_fails_with_the_right_status() {
+    let twice = stagegate(&["check", &data("board.dts"), &data("board.dts")]);
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&twice.stdout).contains("error[not-overlay]"));
+    let nothing = stagegate(&["check", "/nonexistent.dtb"]);
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("/nonexistent.dtb"));
+    let broken = scratch("broken.dts");
+    std::fs::write(&broken, "/dts-v1/;\n/ {").unwrap();
+    assert!(String::from_utf8_lossy(&stagegate(&["check", &broken]).stderr).contains("line 2"));
+}
+
+#[test]
+fn check_speaks_json() {
+    let said = text(&stagegate(&[
+        "check",
+        "--json",
+        &data("board.dts"),
+        &data("good.dtso"),
+    ]));
+    for part in [
+        "{\"ok\":true,\"findings\":[",
+        "\"name\":\"net\",\"cpus\":1,\"memory\":268435456,",
+        "\"streams\":[{\"smmu\":\"/soc/iommu@9080000\",\"id\":256,\"mask\":15}]",
+        "\"idle_delay_us\":5000,\"off_delay_us\":1000000,\"always_on\":false",
+    ] {
+        assert!(said.contains(part), "{part} is not in\n{said}");
+    }
+    let open = said.matches(['{', '[']).count();
+    assert_eq!(open, said.matches(['}', ']']).count());
+    assert_eq!(said.lines().count(), 1);
+}
+
+#[test]
+fn what_new_proposes_is_fine() {
+    let proposal = scratch("proposal.dtso");
+    text(&stagegate(&["new", &data("board.dts"), "-o", &proposal]));
+    let said = text(&stagegate(&["check", &data("board.dts"), &proposal]));
+    assert!(said.ends_with("fine: 0 errors, 0 warnings\n"), "{said}");
+    let source = std::fs::read_to_string(&proposal).unwrap();
+    let able = source.split("These cannot").next().unwrap();
+    assert!(able.contains("/soc/dma@20000000") && able.contains("/pcie@10000000"));
+    assert!(!able.contains("/soc/gpu@20004000") && source.contains("/soc/gpu@20004000"));
+    // Taken at its word: the devices it lists can really be given.
+    let taken = source
+        .replace("/* These can be given to a VM:", "")
+        .replacen("\t\t\t\t */", "", 1);
+    std::fs::write(&proposal, taken).unwrap();
+    let said = stagegate(&["check", "-q", &data("board.dts"), &proposal]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let errors: Vec<&str> = said.lines().filter(|l| l.starts_with("error")).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[test]
+fn graph_draws_everything_once() {
+    let arguments = ["graph", &data("board.dts"), &data("good.dtso")];
+    let svg = text(&stagegate(&arguments));
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+    for title in [
+        ">nic<",
+        ">dma@20001000<",
+        ">iommu@9080000<",
+        ">clock-gate<",
+        ">disk<",
+    ] {
+        assert_eq!(svg.matches(title).count(), 1, "{title}");
+    }
+    assert_eq!(svg.matches("<g ").count(), svg.matches("</g>").count());
+    let dot = text(&stagegate(&[
+        "graph",
+        "--dot",
+        arguments[1],
+        arguments[2],
+    ]));
+    assert!(dot.starts_with("digraph") && dot.contains("nvme"));
+}
+
+#[test]
+fn image_packs_what_a_configuration_asks_for() {
+    let (plain, packed, its) = (
+        scratch("plain.bin"),
+        scratch("packed.bin"),
+        scratch("boot.its"),
+    );
+    let mut hypervisor = vec![0u8; 4096];
+    hypervisor[16..24].copy_from_slice(&6000u64.to_le_bytes());
+    hypervisor[56..60].copy_from_slice(b"ARM\x64");
+    std::fs::write(&plain, &hypervisor).unwrap();
+    let kernel = format!("debian={}", data("board.dts"));
+    let overlay = data("good.dtso");
+    let said = text(&stagegate(&[
+        "image",
+        &plain,
+        "--overlay",
+        &overlay,
+        "--file",
+        &kernel,
+        "-o",
+        &packed,
+        "--its",
+        &its,
+    ]));
+    assert!(said.contains("debian") && said.contains("overlay good"));
+    let bytes = std::fs::read(&packed).unwrap();
+    let pack = Pack::open(&bytes[8192..]).unwrap();
+    let names: Vec<&str> = pack.files().map(|f| f.name).collect();
+    assert_eq!(names, ["good", "debian"]);
+    assert!(pack.files().all(|f| f.is_intact()));
+    assert!(
+        std::fs::read_to_string(&its)
+            .unwrap()
+            .contains("arch = \"arm64\"")
+    );
+    let again = stagegate(&["image", &packed, "-o", &scratch("again.bin")]);
+    assert_eq!(again.status.code(), Some(2));
+}
+
+#[test]
+fn merge_and_compile_write_blobs_and_completions_are_scripts() {
+    let (blob, merged) = (scratch("good.dtbo"), scratch("merged.dtb"));
+    text(&stagegate(&["compile", &data("good.dtso"), "-o", &blob]));
+    text(&stagegate(&[
+        "merge",
+        &data("board.dts"),
+        &blob,
+        "-o",
+        &merged,
+    ]));
+    let said = text(&stagegate(&["check", &merged]));
+    assert!(said.ends_with("fine: 0 errors, 0 warnings\n"));
+    assert!(text(&stagegate(&["completions", "bash"])).contains("_stagegate"));
+}
