@@ -339,6 +339,32 @@ fn service_failure_is_denied_and_repaired() {
     rig.check();
 }
 
+/// Without anything to switch there is still something to repair.
+#[test]
+fn service_failure_is_retried_without_a_switch() {
+    let rig = Rig::<Three>::new(Setup {
+        switched: false,
+        ..setup(None)
+    });
+    let guest = rig.guest(&[7], 0);
+    guest.map(IPA, PA, PAGE);
+    guest.active().unwrap();
+    rig.model.set_syncs(false);
+    rig.model.fail_service();
+    rig.smmu.handle_error_irq();
+    assert_eq!(rig.smmu.state(), State::Denied);
+    assert_eq!(rig.model.dma(7, IPA, true), Dma::Terminated);
+    rig.pass(2 * RETRY);
+    assert_eq!(rig.smmu.state(), State::Denied);
+    rig.model.set_syncs(true);
+    rig.pass(2 * RETRY);
+    assert_eq!(rig.model.dma(7, IPA, true), Dma::Reached(PA));
+    rig.pass(10 * RETRY);
+    assert_eq!(rig.smmu.next_deadline(), None);
+    assert_eq!(rig.model.dma(7, IPA, true), Dma::Reached(PA));
+    rig.check();
+}
+
 #[test]
 fn power_that_does_not_come_up_is_noticed() {
     let rig = Rig::<Three>::new(setup(None));

@@ -260,6 +260,7 @@ impl<'a, H: Hardware> Smmu<'a, H> {
         self.wake_master(id)
     }
 
+    #[inline(never)]
     fn wake_master(&self, id: LinkId) -> Result<(), Error> {
         let slot = self.links.slot(id)?;
         let mut guard = slot.link.lock();
@@ -305,6 +306,11 @@ impl<'a, H: Hardware> Smmu<'a, H> {
         if !self.managed {
             return Ok(());
         }
+        self.rest_master(id)
+    }
+
+    #[inline(never)]
+    fn rest_master(&self, id: LinkId) -> Result<(), Error> {
         let slot = self.links.slot(id)?;
         let mut guard = slot.link.lock();
         let link = guard.as_mut().ok_or(Error::LinkUnknown(id.0))?;

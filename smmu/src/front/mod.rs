@@ -184,11 +184,8 @@ impl<'a, H: Hardware> Smmu<'a, H> {
     }
 
     /// When [`tick`](Self::tick) has something to do next, in [`Time`]'s
-    /// nanoseconds. Two loads where nothing is pending.
+    /// nanoseconds. A few loads where nothing is pending.
     pub fn next_deadline(&self) -> Option<u64> {
-        if !self.managed && !self.recovery.pending() {
-            return None;
-        }
         let tbus = self.tbus.iter().filter_map(Tbu::next_deadline);
         tbus.chain(self.machine.next_deadline())
             .chain(self.recovery.next_deadline())
@@ -200,9 +197,6 @@ impl<'a, H: Hardware> Smmu<'a, H> {
     pub fn tick(&self, now_ns: u64) {
         if self.recovery.pending() {
             self.retry_recovery(now_ns);
-        }
-        if !self.managed {
-            return;
         }
         for index in 0..self.tbus.len() {
             self.tick_tbu(index, now_ns);

@@ -80,3 +80,34 @@ impl Timeline {
         ring.made
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn the_oldest_give_way_and_nothing_is_told_twice() {
+        let timeline = Timeline::new(4);
+        let mark = |at_ns| Mark {
+            at_ns,
+            who: Who::Smmu,
+            state: State::On,
+        };
+        let read = |from| {
+            let mut times = Vec::new();
+            let next = timeline.read(from, |m| times.push(m.at_ns));
+            (next, times)
+        };
+        assert_eq!(read(0), (0, Vec::new()));
+        for at in 0..3 {
+            timeline.add(mark(at));
+        }
+        assert_eq!(read(0), (3, std::vec![0, 1, 2]));
+        for at in 3..9 {
+            timeline.add(mark(at));
+        }
+        assert_eq!(read(3), (9, std::vec![5, 6, 7, 8]));
+        assert_eq!(read(9), (9, Vec::new()));
+    }
+}

@@ -14,13 +14,15 @@ impl Machine<'_> {
         let _transition = self.transition.lock();
         let word = self.word.load();
         match word.state() {
-            State::On => {
+            State::On if self.switchable => {
                 if self.close(now_ns, sleeper) {
                     self.gate(sleeper);
                 }
             }
-            // Masters are waiting for what failed before.
-            from @ (State::Off | State::Gated | State::Denied) if word.links() != 0 => {
+            // Masters are waiting for what failed before, or are not counted.
+            from @ (State::Off | State::Gated | State::Denied)
+                if word.links() != 0 || !self.switchable =>
+            {
                 // Told to the sleeper, and the next try is set.
                 let _ = self.wake(from, sleeper);
             }
