@@ -36,6 +36,7 @@ pub mod model;
 pub mod outside;
 pub mod power;
 pub mod types;
+pub mod v2;
 pub mod v3;
 
 mod mutation;
