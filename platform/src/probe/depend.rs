@@ -15,8 +15,8 @@ pub enum Driver {
     GpioGate,
     /// PL061 GPIO controller.
     Pl061,
-    /// SCMI firmware reached by SMC or HVC.
-    ScmiSmc,
+    /// SCMI firmware reached by SMC, HVC or a mailbox.
+    Scmi,
     /// A protocol below SCMI firmware.
     ScmiProtocol,
     /// ZynqMP platform firmware (EEMI).
@@ -32,8 +32,9 @@ const DRIVERS: &[(&str, Driver)] = &[
     ("fixed-factor-clock", Driver::FixedFactor),
     ("gpio-gate-clock", Driver::GpioGate),
     ("arm,pl061", Driver::Pl061),
-    ("arm,scmi-smc", Driver::ScmiSmc),
-    ("arm,scmi-smc-param", Driver::ScmiSmc),
+    ("arm,scmi", Driver::Scmi),
+    ("arm,scmi-smc", Driver::Scmi),
+    ("arm,scmi-smc-param", Driver::Scmi),
     ("xlnx,zynqmp-firmware", Driver::Eemi),
     ("xlnx,zynqmp-clk", Driver::EemiClock),
 ];

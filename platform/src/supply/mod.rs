@@ -17,6 +17,7 @@ mod counted;
 pub mod eemi;
 pub mod fixed;
 pub mod gpio;
+pub mod mhu;
 pub mod pl061;
 pub mod poll;
 pub mod qcom;

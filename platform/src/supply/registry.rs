@@ -2,12 +2,14 @@
 use super::eemi::{Eemi, EemiClock, EemiNode};
 use super::fixed::Fixed;
 use super::gpio::{Bank, GpioGate};
+use super::mhu::MhuDoorbell;
 use super::pl061::Pl061;
 use super::qcom;
 use super::scmi::{Channel, Doorbell, PROTOCOL_CLOCK, PROTOCOL_POWER, ScmiClock, ScmiDomain};
 use super::{Counted, SupplyError, Switch};
 use crate::facts::reference::{CLOCKS, Reference, references, supplies};
 use crate::facts::{Conduit, Supply, cpu, regions};
+use crate::fdt::Node;
 use crate::mmio::Mmio;
 use crate::probe::{Driver, Probed, driver_of};
 use crate::region::Region;
@@ -182,7 +184,7 @@ impl<E: Environment> Suppliers<E> {
                 let controller = self.controller(tree, provider)?;
                 qcom::switch(controller, services, kind, number).ok_or(OpenError::Unknown(number))
             }
-            Driver::Pl061 | Driver::ScmiSmc => Err(OpenError::NoDriver),
+            Driver::Pl061 | Driver::Scmi => Err(OpenError::NoDriver),
         }
     }
 
@@ -260,19 +262,35 @@ impl<E: Environment> Suppliers<E> {
             .property("shmem")
             .and_then(|p| tree.by_phandle(p.cell(0)?));
         let shmem = shmem.ok_or(OpenError::Property("shmem"))?;
-        let function = node.property("arm,smc-id").and_then(|p| p.u32());
         let services = self.environment.services();
-        let region = regions(tree, shmem).first().copied().flatten();
-        let doorbell = SmcDoorbell {
-            services: services.clone(),
-            conduit: cpu::conduit(tree).unwrap_or(Conduit::Smc),
-            function: function.ok_or(OpenError::Property("arm,smc-id"))?,
-            page: region.filter(|_| node.is_compatible("arm,scmi-smc-param")),
+        let doorbell = if node.is_compatible("arm,scmi") {
+            self.mailbox(tree, &node)?
+        } else {
+            let region = regions(tree, shmem).first().copied().flatten();
+            smc_doorbell(tree, &node, services.clone(), region)?
         };
         let page = self.registers(tree, shmem)?;
-        let channel = Arc::new(Channel::new(page, Arc::new(doorbell), services));
+        let channel = Arc::new(Channel::new(page, doorbell, services));
         self.channels.insert(firmware, channel.clone());
         Ok(channel)
+    }
+
+    /// The first of `mboxes`: a doorbell of an Arm MHU.
+    fn mailbox(&self, tree: &Tree<'_>, node: &Node<'_>) -> Result<Arc<dyn Doorbell>, OpenError> {
+        const NAME: &str = "mboxes";
+        let list = node
+            .property(NAME)
+            .and_then(|p| references(tree, p, "#mbox-cells").ok());
+        let first = list.and_then(|l| l.into_iter().next().flatten());
+        let Reference { provider, args } = first.ok_or(OpenError::Property(NAME))?;
+        if !tree.node(provider).is_compatible("arm,mhu-doorbell") {
+            return Err(OpenError::NoDriver);
+        }
+        let &[channel, bit] = args.as_slice() else {
+            return Err(OpenError::Property(NAME));
+        };
+        let doorbell = MhuDoorbell::new(self.registers(tree, provider)?, channel, bit);
+        Ok(Arc::new(doorbell.ok_or(OpenError::Unknown(channel))?))
     }
 
     fn eemi(&self, tree: &Tree<'_>, provider: NodeId) -> Result<Eemi, OpenError> {
@@ -311,7 +329,7 @@ impl<E: Environment> Suppliers<E> {
             Some(Driver::FixedClock | Driver::FixedFactor | Driver::ScmiProtocol) => Ok(()),
             Some(Driver::GpioGate) => self.gate(tree, id).map(drop),
             Some(Driver::Pl061) => self.bank(tree, id).map(drop),
-            Some(Driver::ScmiSmc) => self.channel(tree, id).and_then(|channel| {
+            Some(Driver::Scmi) => self.channel(tree, id).and_then(|channel| {
                 const BASE: u32 = 0x10;
                 channel.version(BASE).map(drop).map_err(OpenError::Firmware)
             }),
@@ -332,6 +350,21 @@ impl<E: Environment> Suppliers<E> {
             Err(_) => Probed::Failed("no driver"),
         }
     }
+}
+
+fn smc_doorbell(
+    tree: &Tree<'_>,
+    node: &Node<'_>,
+    services: Arc<dyn Services>,
+    page: Option<Region>,
+) -> Result<Arc<dyn Doorbell>, OpenError> {
+    let function = node.property("arm,smc-id").and_then(|p| p.u32());
+    Ok(Arc::new(SmcDoorbell {
+        services,
+        conduit: cpu::conduit(tree).unwrap_or(Conduit::Smc),
+        function: function.ok_or(OpenError::Property("arm,smc-id"))?,
+        page: page.filter(|_| node.is_compatible("arm,scmi-smc-param")),
+    }))
 }
 
 /// A doorbell that is a firmware call (bindings/firmware/arm,scmi.yaml).

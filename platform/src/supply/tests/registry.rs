@@ -53,6 +53,11 @@ const SOURCE: &str = r#"/dts-v1/; / { #address-cells = <1>; #size-cells = <1>;
         #address-cells = <1>; #size-cells = <0>;
         domains: protocol@11 { reg = <0x11>; #power-domain-cells = <1>; };
         voltage: protocol@17 { reg = <0x17>; #power-domain-cells = <1>; }; }; };
+    mhu: mailbox@7000 { compatible = "arm,mhu-doorbell"; #mbox-cells = <2>; reg = <0x7000 0x1000>; };
+    scp { compatible = "arm,scmi"; mboxes = <&mhu 1 3>, <&mhu 0 1>; shmem = <&shmem>;
+        #address-cells = <1>; #size-cells = <0>;
+        scp_domains: protocol@11 { reg = <0x11>; #power-domain-cells = <1>; }; };
+    deaf { compatible = "arm,scmi"; mboxes = <&mhu 2 0>; shmem = <&shmem>; };
     shmem: shmem@5000 { compatible = "arm,scmi-shmem"; reg = <0x5000 0x1000>; };
     user { clocks = <&gate>, <&gate>, <&inner>, <&half>, <&zclk 5>;
         power-domains = <&domains 2>, <&eemi 0x45>, <&voltage 1>; };
@@ -167,4 +172,38 @@ fn probing_tells_not_yet_from_never() {
         Probed::Failed("its registers cannot be reached")
     );
     assert_eq!(probe("/odd"), Probed::Failed("no driver"));
+}
+
+#[test]
+fn a_mailbox_rings_its_own_bit() {
+    let bytes = crate::dts::compile(SOURCE).unwrap();
+    let tree = Tree::new(Blob::check(&bytes).unwrap());
+    let windows = Windows::default();
+    // Firmware that frees the channel at the ring of bit 3 of the high channel,
+    // and answers that all is well.
+    let page = Registers::new(|file, offset, value| {
+        file.insert(offset, value);
+        if offset == 0x04 {
+            file.insert(0x04, 1);
+            file.insert(0x14, 12);
+            file.insert(0x1c, 0);
+            file.insert(0x20, 0x3_0000);
+        }
+    });
+    page.set(0x04, 1);
+    windows.lock().insert(0x5000, page);
+    let environment = Fakes {
+        windows: windows.clone(),
+        world: World::silent(),
+    };
+    let mut suppliers = Suppliers::new(environment);
+    assert_eq!(
+        suppliers.probe(&tree, tree.find("/scp").unwrap()),
+        Probed::Ready
+    );
+    assert_eq!(*windows.lock()[&0x7000].writes.lock(), [(0x128, 1 << 3)]);
+    assert_eq!(
+        suppliers.probe(&tree, tree.find("/deaf").unwrap()),
+        Probed::Failed("no driver")
+    );
 }

@@ -174,7 +174,7 @@ fn shape_box(out: &mut String, shape: &Shape, x: usize, y: usize) {
         y + 15,
         escape(&cut(&shape.title, 34)),
     );
-    let note = escape(&cut(&shape.note, 44));
+    let note = escape(&cut(&shape.note, 40));
     let _ = writeln!(
         out,
         "<text class=\"note\" x=\"{}\" y=\"{}\">{note}</text></g>",
