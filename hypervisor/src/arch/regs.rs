@@ -168,6 +168,7 @@ pub fn reset_el1() {
     cntv_ctl_el0::write(0);
     cntp_ctl_el0::write(0);
     mdscr_el1::write(0);
+    unlock_debug();
     contextidr_el1::write(0);
     // What the last owner left must not be read by the next.
     tpidr_el1::write(0);
@@ -178,6 +179,13 @@ pub fn reset_el1() {
     elr_el1::write(0);
     esr_el1::write(0);
     far_el1::write(0);
+}
+
+/// Opens the OS lock and double lock, which come out of reset closed and whose
+/// registers trap: a guest may debug its own programs.
+fn unlock_debug() {
+    // SAFETY: debug exceptions of a guest go to its own EL1.
+    unsafe { asm!("msr oslar_el1, {z}", "msr osdlr_el1, {z}", z = in(reg) 0u64, options(nostack, preserves_flags)) };
 }
 
 /// Clears the SIMD registers, which hold what the last owner computed.
@@ -197,6 +205,18 @@ pub fn clear_simd() {
         "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19",
         "20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "30", "31"
     );
+}
+
+/// A random number of the CPU's, if it has a source (FEAT_RNG) that delivers.
+#[must_use]
+pub fn random() -> Option<u64> {
+    if (id_register(6, 0) >> 60) & 0xf == 0 {
+        return None;
+    }
+    let (value, failed): (u64, u64);
+    // SAFETY: the register exists (FEAT_RNG); it reports failure in Z.
+    unsafe { asm!("mrs {v}, s3_3_c2_c4_0", "cset {f}, eq", v = out(reg) value, f = out(reg) failed, options(nomem, nostack)) };
+    (failed == 0).then_some(value)
 }
 
 /// Clears the registers of extensions that guests are not given, where this CPU
@@ -221,5 +241,10 @@ pub fn fine_grained_traps_off() {
         let value = crate::trap::config::HCRX_EL2;
         // SAFETY: the register exists (HCX) and governs the guest only.
         unsafe { asm!("msr s3_4_c1_c2_2, {}", in(reg) value, options(nostack, preserves_flags)) };
+    }
+    if (id_register(4, 0) >> 40) & 0xf != 0 || (id_register(4, 1) >> 16) & 0xf != 0 {
+        let value = crate::trap::config::MPAM2_EL2;
+        // SAFETY: the register exists (MPAM) and governs the guest only.
+        unsafe { asm!("msr s3_4_c10_c5_0, {}", in(reg) value, options(nostack, preserves_flags)) };
     }
 }

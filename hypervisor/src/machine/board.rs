@@ -75,6 +75,7 @@ pub fn vm_went_off() {
 
 /// Switches the board off; where firmware cannot, says so and returns.
 pub fn power_off() {
+    super::report::lines();
     super::console::flush();
     if let Some(conduit) = firmware() {
         smp::system_off(conduit);

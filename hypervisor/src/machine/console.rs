@@ -171,6 +171,16 @@ pub fn pump() {
     STATE.lock().advance();
 }
 
+/// Shows what a VM that has stopped left of an unfinished line.
+pub fn release(vm: &super::vm::Vm) {
+    let index = board::vms().iter().position(|other| other.id == vm.id);
+    let mut state = STATE.lock();
+    if let (Some(index), Some(mux)) = (index, state.mux.as_mut()) {
+        mux.release_line(index + 1);
+    }
+    state.advance();
+}
+
 /// From now on, print past all locks and buffers: EL2 has failed on some CPU.
 pub fn last_words() {
     LAST_WORDS.store(true, Ordering::Relaxed);

@@ -145,8 +145,11 @@ fn private(intid: u32) -> bool {
         return guest(map::TIMER_PHYSICAL_PPI);
     }
     if intid == numbers.maintenance {
+        // The line stays high until the list registers are looked after: at
+        // once, or this CPU would take it for ever.
         if let Some(me) = VcpuRef::here() {
             let _own = me.vm.vgic.poke(me.index);
+            before_enter(&me);
         }
     } else if intid == numbers.hyp_timer {
         board::alarm();

@@ -211,5 +211,6 @@ fn conclude(vm: &'static Vm, ending: Ending) {
         }
     }
     vm.life.set(OFF | ending.code());
+    super::console::release(vm);
     super::board::vm_went_off();
 }

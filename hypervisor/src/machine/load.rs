@@ -6,7 +6,7 @@ use platform::config::GuestIommu;
 
 use super::passed::Passed;
 use super::vm::{LoadError, Vm};
-use crate::arch::timer;
+use crate::arch::{regs, timer};
 use crate::guest::dt::{Chosen, Device, Gic, GuestPlatform, Intx, Iommu, PassedDevice, PciHost, Property, Scmi};
 use crate::guest::image::{self, GuestMemory, Layout, OutsideRam};
 use crate::guest::{Range, map};
@@ -43,6 +43,7 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
     let parts = properties.iter().zip(&clocks);
     let passed: Vec<PassedDevice<'_>> =
         vm.passed.iter().zip(parts).map(|(device, (list, clocks))| device.describe(vm, list, clocks)).collect();
+    let noise: Vec<u8> = (0..4).flat_map(|_| seed(vm).to_le_bytes()).collect();
     let platform = GuestPlatform {
         memory: &[ram],
         mpidrs: &mpidrs,
@@ -61,7 +62,7 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
             bootargs: &vm.images.bootargs,
             initrd: layout.initrd,
             kaslr_seed: Some(seed(vm)),
-            rng_seed: &[],
+            rng_seed: &noise,
         },
     };
     Ok(platform.device_tree()?)
@@ -96,9 +97,12 @@ fn pci_host<'a>(vm: &Vm, intx: &'a [Intx]) -> PciHost<'a> {
     }
 }
 
-/// Differs between boots and VMs; no secret, the guest's kernel mixes it with
-/// what else it has.
+/// The CPU's random number; without one, something that differs between boots
+/// and VMs but is no secret. The guest's kernel mixes it with what else it has.
 fn seed(vm: &Vm) -> u64 {
+    if let Some(random) = regs::random() {
+        return random;
+    }
     let mut x = timer::ticks() ^ u64::from(vm.id) << 56;
     // The finaliser of SplitMix64 spreads the counter's few changing bits.
     for multiplier in [0xbf58_476d_1ce4_e5b9_u64, 0x94d0_49bb_1331_11eb] {

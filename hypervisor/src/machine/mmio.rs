@@ -2,13 +2,15 @@
 //! guest that aims at nothing.
 
 use super::vcpu::VcpuRef;
+use pgtable::Lookup;
+
 use super::devices::Stored;
 use super::gic::Lrs;
 use super::{irq, run};
 use crate::arch::regs;
 use crate::arch::vectors::Frame;
 use crate::guest::map;
-use crate::trap::esr::{Access, DataAbort};
+use crate::trap::esr::{Access, DataAbort, Fault};
 use crate::trap::inject::Exception;
 use crate::vgic::{Read, Region};
 
@@ -96,6 +98,10 @@ fn gic(vm: &super::vm::Vm, ipa: u64) -> Option<(Region, usize)> {
 #[cold]
 fn nowhere(me: VcpuRef, frame: &Frame, abort: &DataAbort) {
     let ipa = abort.ipa.unwrap_or(0);
+    if abort.fault == Fault::Translation && me.vm.stage2.lookup(pgtable::Ipa(ipa)) != Lookup::Absent {
+        // Another CPU is mapping it or has just done so: the guest tries again.
+        return;
+    }
     if regs::vbar_el1::read() == 0 {
         let what = if abort.write { "write to" } else { "read from" };
         return run::crash(me, frame, format_args!("{what} {ipa:#x}, where nothing is, before it set up exception vectors"));

@@ -21,6 +21,7 @@ pub mod monitor;
 pub mod passed;
 pub mod pci;
 pub mod ram;
+pub mod report;
 pub mod run;
 pub mod scmi;
 pub mod smmus;

@@ -3,6 +3,7 @@
 use super::board;
 use super::console::print;
 use super::life::{self, Ending, Phase};
+use super::report;
 use super::vm::Vm;
 use crate::psci::power::State;
 
@@ -10,6 +11,7 @@ use crate::psci::power::State;
 const HELP: &str = "Ctrl-a and a key:\n\
     \x20 0      this monitor        1-9    console of VM n   Ctrl-a next\n\
     \x20 v      VMs                 h      memory\n\
+    \x20 p      power table         k      power links       d      both, for programs\n\
     \x20 r n    reset VM n          s n    stop VM n         g n    start VM n\n\
     \x20 l n    log level (0 to 3)  q      switch the board off\n\
     In the monitor the keys work alone.\n";
@@ -36,6 +38,9 @@ pub fn menu(key: u8) {
     match key {
         b'v' => vms(),
         b'h' => memory(),
+        b'p' => report::table(),
+        b'k' => report::links(),
+        b'd' => report::lines(),
         b'q' => board::power_off(),
         b'r' | b's' | b'g' | b'l' => typed(key),
         b'\r' | b'\n' => {}

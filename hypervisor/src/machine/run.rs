@@ -8,6 +8,7 @@ use super::vcpu::VcpuRef;
 use super::{calls, irq, mmio};
 use crate::arch::regs::{self, elr_el2, far_el2, hpfar_el2, spsr_el2};
 use crate::arch::vectors::Frame;
+use crate::trap::config;
 use crate::trap::esr::{self, Exit};
 use crate::trap::inject::{self, Exception, Interrupted};
 use crate::trap::sysreg::{self, Action};
@@ -27,13 +28,12 @@ pub extern "C" fn guest_sync(frame: &mut Frame, syndrome: u64) {
         Exit::InstructionAbort(abort) => {
             mmio::instruction_abort(me, abort.ipa, abort.va.unwrap_or(0));
         }
-        Exit::Smc { .. } | Exit::Hvc { .. } | Exit::Undefined(_) | Exit::Aarch32Cp { .. } => {
-            if matches!(esr::decode(syndrome, 0, 0), Exit::Hvc { .. }) {
-                // The saved address already points behind the HVC.
-                elr_el2::write(elr_el2::read().wrapping_sub(4));
-            }
+        Exit::Hvc { .. } => {
+            // The saved address already points behind the instruction.
+            elr_el2::write(elr_el2::read().wrapping_sub(4));
             raise(Exception::Undefined);
         }
+        Exit::Smc { .. } | Exit::Undefined(_) | Exit::Aarch32Cp { .. } => raise(Exception::Undefined),
         _ => crash(me, frame, format_args!("{}", esr::describe(syndrome))),
     }
     finish(me, frame);
@@ -81,7 +81,8 @@ pub fn restart(me: VcpuRef, frame: &mut Frame) {
 /// Steps over the instruction that trapped.
 #[inline]
 pub fn skip() {
-    elr_el2::write(elr_el2::read().wrapping_add(4));
+    elr_el2::write(config::next_pc(elr_el2::read(), regs::esr_el2::read()));
+    spsr_el2::write(inject::executed(spsr_el2::read()));
 }
 
 /// A trapped system register.

@@ -1,0 +1,140 @@
+//! What SMMUs and masters have done: a table for people, and lines for
+//! programs, one `@sg` line each, when the machine ends.
+//!
+//! No register of an SMMU is touched for this (P4).
+
+use core::fmt::Write;
+
+use smmu::power::{State, Who};
+
+use super::board;
+use super::console::print;
+use super::masters::Master;
+use super::smmus;
+use super::vm::Vm;
+use crate::power::evidence::Word;
+
+/// Every master of every VM.
+fn masters() -> impl Iterator<Item = (&'static Vm, &'static Master)> {
+    board::vms().iter().flat_map(|&vm| vm.masters.iter().map(move |master| (vm, master)))
+}
+
+/// Nanoseconds as seconds with milliseconds.
+struct Seconds(u64);
+
+impl core::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1_000_000_000, self.0 / 1_000_000 % 1000)
+    }
+}
+
+/// The power table: SMMUs, then masters. Times are seconds.
+pub fn table() {
+    print(format_args!("SMMU                      state       on      idle     gated       off  wakes gates kept elided\n"));
+    for unit in smmus::units() {
+        let stats = unit.smmu.stats();
+        let a = stats.account;
+        print(format_args!(
+            "{:<24}  {:<8}{:>9} {:>9} {:>9} {:>9} {:>6} {:>5} {:>4} {:>6}\n",
+            unit.smmu.name(),
+            stats.state.name(),
+            Seconds(a.on_ns),
+            Seconds(a.idle_ns),
+            Seconds(a.gated_ns),
+            Seconds(a.off_ns),
+            a.wakes,
+            a.gates,
+            a.deferrals_cancelled,
+            a.invalidations_elided,
+        ));
+        if let Some(error) = stats.last_error {
+            print(format_args!("  last error: {error}\n"));
+        }
+    }
+    print(format_args!("master           VM               state           active      idle  faults  streams\n"));
+    for (vm, master) in masters() {
+        let (word, reason) = master.verdict();
+        let state = if word == Word::Active { "active" } else { "idle" };
+        let (active, idle, faults) = times(master);
+        print(format_args!(
+            "{:<16} {:<16} {:<6} {:<8} {:>8} {:>9} {:>7}  {:x?}\n",
+            master.name,
+            vm.name,
+            state,
+            alloc::format!("{reason:?}"),
+            Seconds(active),
+            Seconds(idle),
+            faults,
+            master.streams,
+        ));
+    }
+}
+
+/// Nanoseconds active and idle, and faults, over all links.
+fn times(master: &Master) -> (u64, u64, u64) {
+    let stats = master.links().iter().filter_map(|&(index, link)| smmus::units().get(index)?.smmu.link_stats(link).ok());
+    stats.fold((0, 0, 0), |sum, s| (sum.0.max(s.active_ns), sum.1.max(s.idle_ns), sum.2 + s.faults))
+}
+
+/// The links: which master keeps which SMMU on.
+pub fn links() {
+    for (index, unit) in smmus::units().iter().enumerate() {
+        print(format_args!("{} ({}), {}\n", unit.smmu.name(), unit.path, unit.smmu.state().name()));
+        for (vm, master) in masters().filter(|(_, m)| m.links().iter().any(|(at, _)| *at == index)) {
+            let (word, reason) = master.verdict();
+            print(format_args!("  <- {} of {}: {word:?} ({reason:?})\n", master.name, vm.name));
+        }
+    }
+}
+
+/// Everything, for programs. Times are microseconds since the counter started.
+pub fn lines() {
+    for unit in smmus::units() {
+        let (name, stats) = (unit.smmu.name(), unit.smmu.stats());
+        let a = stats.account;
+        print(format_args!(
+            "@sg smmu {name} on={} idle={} gated={} off={} wakes={} gates={} cancelled={} elided={} timeouts={} commands={} syncs={}\n",
+            a.on_ns / 1000,
+            a.idle_ns / 1000,
+            a.gated_ns / 1000,
+            a.off_ns / 1000,
+            a.wakes,
+            a.gates,
+            a.deferrals_cancelled,
+            a.invalidations_elided,
+            a.sync_timeouts,
+            stats.commands.0,
+            stats.commands.1,
+        ));
+    }
+    for (vm, master) in masters() {
+        let (active, idle, faults) = times(master);
+        let mut streams = alloc::string::String::new();
+        for (n, stream) in master.streams.iter().enumerate() {
+            let _ = write!(streams, "{}{stream}", if n == 0 { "" } else { "," });
+        }
+        print(format_args!(
+            "@sg master {} vm={} streams={streams} active={} idle={} faults={faults}\n",
+            master.name,
+            vm.name,
+            active / 1000,
+            idle / 1000,
+        ));
+    }
+    for (index, unit) in smmus::units().iter().enumerate() {
+        unit.smmu.timeline().read(0, |mark| {
+            let at = mark.at_ns / 1000;
+            let state = mark.state.name();
+            match mark.who {
+                Who::Smmu => print(format_args!("@sg mark {at} smmu:{} {state}\n", unit.smmu.name())),
+                Who::Tbu(number) => print(format_args!("@sg mark {at} tbu:{}.{number} {state}\n", unit.smmu.name())),
+                Who::Master(link) => {
+                    let state = if mark.state == State::On { "active" } else { "idle" };
+                    let owner = masters().find(|(_, m)| m.links().iter().any(|&(at, id)| at == index && id.0 == link));
+                    let name = owner.map_or("?", |(_, master)| master.name.as_str());
+                    print(format_args!("@sg mark {at} master:{name} {state}\n"));
+                }
+            }
+        });
+    }
+}
