@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A run of cases takes a few seconds; a machine that is busy otherwise more.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(60);
 /// CPUs and memory of the guest.
 pub const CPUS: u32 = 3;
 /// Memory of the guest in MiB.

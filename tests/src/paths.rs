@@ -102,3 +102,11 @@ pub fn own_initrd() -> Option<PathBuf> {
 pub fn busybox() -> Result<PathBuf> {
     existing(cache().join("busybox"), "run tests/scripts/fetch-guests.sh")
 }
+
+/// U-Boot for QEMU's `virt`.
+pub fn u_boot() -> Result<PathBuf> {
+    existing(
+        cache().join("u-boot.bin"),
+        "run tests/scripts/fetch-guests.sh",
+    )
+}

@@ -8,6 +8,7 @@ use crate::paths::{self, Kernel};
 use crate::{Result, context, initramfs};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where the first module goes: above the hypervisor and the device tree,
 /// which QEMU places within the first 256 MiB of RAM.
@@ -159,6 +160,24 @@ impl Setup {
         self.machine.dtb = Some(self.board(dir)?);
         self.machine.kernel = Some(image::flatten(&paths::hypervisor()?)?);
         Ok(self.machine)
+    }
+
+    /// Starts U-Boot, which then boots Stagegate by `booti`: the image and the
+    /// device tree wait in memory, where firmware would have put them.
+    pub fn start_from_u_boot(mut self, dir: &Path) -> Result<Running> {
+        let image = image::flatten(&paths::hypervisor()?)?;
+        let board = self.board(dir)?;
+        let board = self.module(&board)?;
+        // Last: its stacks and zeroed data follow it in memory.
+        let image = self.module(&image)?;
+        let firmware = paths::u_boot()?.display().to_string();
+        let mut running = self.machine.args(["-bios", &firmware]).start(dir)?;
+        // The prompt has no line end; U-Boot counts down in front of it, and
+        // takes keys typed ahead.
+        running.console.expect("Net:", Duration::from_secs(60))?;
+        let command = format!("\nbooti {:x} - {:x}\n", image.address, board.address);
+        running.console.send(command.as_bytes())?;
+        Ok(running)
     }
 
     fn board(&self, dir: &Path) -> Result<PathBuf> {

@@ -43,6 +43,24 @@ fn gicv2_1_to_8_cpus_1_to_8_gib() {
     }
 }
 
+/// The same image, started by U-Boot's `booti`.
+#[test]
+fn from_u_boot() {
+    let mut setup = ok(Setup::new(Machine::virt(2, 1024)));
+    let kernel = ok(setup.module(&ok(cases::image())));
+    setup.vms(&[spec(
+        &kernel,
+        "guest",
+        2,
+        "psci-version,timer-virtual,gic-sgi-self",
+    )]);
+    let mut running = ok(setup.start_from_u_boot(&dir("boot-u-boot")));
+    ok(running
+        .console
+        .expect_from("guest", "DONE passed 3 failed 0", LIMIT));
+    assert!(ok(running.finish(LIMIT)).status.success());
+}
+
 /// Starts a configuration that must be refused: one error must contain all of
 /// `words`, and no guest may run.
 fn refused(name: &str, words: &[&str], prepare: impl FnOnce(&mut Setup)) {

@@ -28,6 +28,10 @@ fn run() -> Result<()> {
     for line in running.console.seen() {
         println!("{}", line.text);
     }
+    if !verdicts.done {
+        // It hangs: where are the CPUs?
+        println!("{}", running.qmp.human("info registers -a")?);
+    }
     verdicts.all_passed()
 }
 
