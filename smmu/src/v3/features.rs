@@ -167,7 +167,7 @@ mod tests {
 
     fn qemu() -> IdRegisters {
         IdRegisters {
-            idr: [0x0d44_101b, 0x0273_0010, 0, 0x0000_0404, 0, 0x0000_0074],
+            idr: [0x0d44_101b, 0x0273_0010, 0, 0x0000_1414, 0, 0x0000_0074],
             iidr: 0,
             aidr: 1,
         }

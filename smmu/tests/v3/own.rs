@@ -1,205 +1,17 @@
-//! The SMMUv3 driver against the hostile model.
+//! What is SMMUv3's own: queues, global errors, stream tables, commands.
 
-mod common;
-
-use common::scenarios as s;
-use common::{Backend, IDLE, PAGE, RETRY, Rig, Setup};
+use crate::common::{IDLE, PAGE, RETRY, Rig, Setup};
+use crate::{IPA, PA, Three, setup};
 use smmu::model::v3::ModelV3;
-use smmu::model::{Device, Dma, Nature, Ram, SimTime, Step, Unit};
+use smmu::model::{Device, Dma, Ram, Step, Unit};
 use smmu::power::State;
-use smmu::v3::{Config, V3};
-use smmu::{Done, Error, Hardware, Powered, Stage2, StreamAction, StreamId};
+use smmu::v3::V3;
+use smmu::{Done, Error, Hardware, Stage2, StreamAction, StreamId};
 use std::sync::Arc;
-
-struct Three;
-
-impl Backend for Three {
-    type Model = ModelV3;
-    type Driver = V3<'static, ModelV3>;
-
-    fn model(nature: Nature, ram: &Arc<Ram>) -> ModelV3 {
-        ModelV3::new(nature, ram.clone())
-    }
-
-    fn probe(
-        power: &Powered,
-        model: ModelV3,
-        ram: &'static Ram,
-        time: &'static SimTime,
-        leave_out: Option<Step>,
-    ) -> Result<Self::Driver, Error> {
-        let config = Config {
-            bound_ns: 1_000_000,
-            leave_out,
-            ..Config::default()
-        };
-        V3::probe(power, model, ram, time, config)
-    }
-}
-
-macro_rules! scenarios {
-    ($($name:ident),* $(,)?) => {
-        $(#[test] fn $name() { s::$name::<Three>(None); })*
-    };
-}
-
-scenarios!(
-    default_deny,
-    attach_and_detach,
-    unmap_while_dma,
-    deferred_gating,
-    operation_holds,
-    gate_and_wake,
-    tbu_sleeps,
-    tbu_meets_strangers,
-    stuck_sync,
-    suspend_fails,
-    resume_fails,
-    clock_does_not_stop,
-    nothing_to_switch,
-    faults_are_attributed,
-    late_interrupt,
-    two_smmus,
-    timeline_tells,
-    domains_come_and_go,
-    links_outlive_drivers,
-);
-
-#[test]
-fn the_model_bites() {
-    s::model_bites::<Three>();
-}
-
-type Needed = (Step, &'static str, fn(Option<Step>));
-
-/// Each step of the driver and of the power code is needed: without it, the
-/// scenario named here fails.
-const NEEDED: &[Needed] = &[
-    (
-        Step::TbuForgetsStrangers,
-        "tbu_meets_strangers",
-        s::tbu_meets_strangers::<Three>,
-    ),
-    (
-        Step::CountCheck,
-        "operation_holds",
-        s::operation_holds::<Three>,
-    ),
-    (
-        Step::DeadlineCheck,
-        "deferred_gating",
-        s::deferred_gating::<Three>,
-    ),
-    (
-        Step::HoldCheck,
-        "late_interrupt",
-        s::late_interrupt::<Three>,
-    ),
-    (Step::DenyFirst, "probe_denies", probe_denies),
-    (
-        Step::ForgetBeforeValid,
-        "attach_and_detach",
-        s::attach_and_detach::<Three>,
-    ),
-    (
-        Step::ForgetAfterChange,
-        "attach_and_detach",
-        s::attach_and_detach::<Three>,
-    ),
-    (
-        Step::WaitForEntry,
-        "attach_and_detach",
-        s::attach_and_detach::<Three>,
-    ),
-    (Step::TerminateFirst, "replace_in_place", replace_in_place),
-    (
-        Step::SendInvalidation,
-        "unmap_while_dma",
-        s::unmap_while_dma::<Three>,
-    ),
-    (
-        Step::WaitForSync,
-        "unmap_while_dma",
-        s::unmap_while_dma::<Three>,
-    ),
-    (
-        Step::ForgetTables,
-        "unmap_while_dma",
-        s::unmap_while_dma::<Three>,
-    ),
-    (
-        Step::CoverRange,
-        "unmap_while_dma",
-        s::unmap_while_dma::<Three>,
-    ),
-    (
-        Step::CleanCommand,
-        "unmap_while_dma",
-        s::unmap_while_dma::<Three>,
-    ),
-    (
-        Step::CleanEntry,
-        "unmap_while_dma",
-        s::unmap_while_dma::<Three>,
-    ),
-    (
-        Step::ResumeForgetsConfiguration,
-        "gate_and_wake",
-        s::gate_and_wake::<Three>,
-    ),
-    (
-        Step::ResumeForgetsTranslations,
-        "gate_and_wake",
-        s::gate_and_wake::<Three>,
-    ),
-    (
-        Step::SuspendTerminates,
-        "gate_and_wake",
-        s::gate_and_wake::<Three>,
-    ),
-    (
-        Step::SuspendSyncs,
-        "gate_and_wake",
-        s::gate_and_wake::<Three>,
-    ),
-    (
-        Step::SuspendDisables,
-        "gate_and_wake",
-        s::gate_and_wake::<Three>,
-    ),
-    (Step::FailLost, "lost_commands", lost_commands),
-    (Step::BlockTbu, "tbu_sleeps", s::tbu_sleeps::<Three>),
-    (Step::RefreshTbu, "tbu_sleeps", s::tbu_sleeps::<Three>),
-    (Step::AcknowledgeOverflow, "event_storm", event_storm),
-    (Step::FenceTerminates, "stuck_sync", s::stuck_sync::<Three>),
-];
-
-#[test]
-fn every_step_is_needed() {
-    let quiet = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| ()));
-    let missed: Vec<_> = NEEDED
-        .iter()
-        .filter(|(step, _, run)| std::panic::catch_unwind(|| run(Some(*step))).is_ok())
-        .map(|(step, name, _)| (step, name))
-        .collect();
-    std::panic::set_hook(quiet);
-    assert!(missed.is_empty(), "nobody noticed: {missed:?}");
-}
-
-fn setup(step: Option<Step>) -> Setup {
-    Setup {
-        leave_out: step,
-        ..Setup::default()
-    }
-}
-
-const IPA: u64 = 0x4000_0000;
-const PA: u64 = 0x8000_0000;
 
 /// Firmware may have left the SMMU in any state, enabled and bypassing too;
 /// a probe that fails half way must leave it denying.
-fn probe_denies(step: Option<Step>) {
+pub fn probe_denies(step: Option<Step>) {
     let setup = setup(step);
     let ram = Arc::new(Ram::new(true));
     let model = ModelV3::new(setup.nature, ram.clone());
@@ -218,7 +30,7 @@ fn probe_denies(step: Option<Step>) {
 
 /// A command that the queue chokes on loses its neighbours; whoever waited
 /// for one of them must hear of it.
-fn lost_commands(step: Option<Step>) {
+pub fn lost_commands(step: Option<Step>) {
     for reason in [1, 2] {
         let rig = Rig::<Three>::new(setup(step));
         let (one, two) = (rig.guest(&[7], 0), rig.guest(&[9], 0));
@@ -240,7 +52,7 @@ fn lost_commands(step: Option<Step>) {
 
 /// More faults than the queue holds: none is made up, the loss is known, and
 /// the next one is seen.
-fn event_storm(step: Option<Step>) {
+pub fn event_storm(step: Option<Step>) {
     let rig = Rig::<Three>::new(setup(step));
     let guest = rig.guest(&[7], 0);
     guest.active().unwrap();
@@ -266,7 +78,7 @@ fn event_storm(step: Option<Step>) {
 
 /// An entry that is replaced while it is live passes through termination, so
 /// that no mixture of the two can be fetched.
-fn replace_in_place(step: Option<Step>) {
+pub fn replace_in_place(step: Option<Step>) {
     for seed in 1..20 {
         let mut setup = setup(step);
         setup.nature.seed = seed;
@@ -546,38 +358,4 @@ fn memory_that_runs_out_changes_nothing() {
     ));
     assert_eq!(rig.smmu.destroy_domain(guest.domain), Ok(Done::Completed));
     rig.check();
-}
-
-/// A hundred times as many where there is time: `SMMU_TURNS=100000`.
-#[test]
-fn many_turns_leak_nothing() {
-    let turns = std::env::var("SMMU_TURNS")
-        .ok()
-        .and_then(|n| n.parse().ok());
-    s::many_turns::<Three>(turns.unwrap_or(2_000));
-}
-
-fn cases(default: u32) -> proptest::test_runner::Config {
-    let many = std::env::var("SMMU_CASES")
-        .ok()
-        .and_then(|n| n.parse().ok());
-    proptest::test_runner::Config {
-        cases: many.unwrap_or(default),
-        failure_persistence: None,
-        ..Default::default()
-    }
-}
-
-proptest::proptest! {
-    #![proptest_config(cases(100))]
-
-    #[test]
-    fn calm_schedules((variant, ops) in common::schedules::schedule(false)) {
-        common::schedules::run::<Three>(variant, &ops);
-    }
-
-    #[test]
-    fn rough_schedules((variant, ops) in common::schedules::schedule(true)) {
-        common::schedules::run::<Three>(variant, &ops);
-    }
 }
