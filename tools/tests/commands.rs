@@ -124,12 +124,7 @@ fn graph_draws_everything_once() {
         assert_eq!(svg.matches(title).count(), 1, "{title}");
     }
     assert_eq!(svg.matches("<g ").count(), svg.matches("</g>").count());
-    let dot = text(&stagegate(&[
-        "graph",
-        "--dot",
-        arguments[1],
-        arguments[2],
-    ]));
+    let dot = text(&stagegate(&["graph", "--dot", arguments[1], arguments[2]]));
     assert!(dot.starts_with("digraph") && dot.contains("nvme"));
 }
 

@@ -1,9 +1,9 @@
 //! A device given to a VM.
-use super::Reader;
+use super::power::{self, PowerSource};
+use super::{Reader, streams};
 use crate::facts::interrupt::{Irq, interrupts};
 use crate::facts::reference::{CLOCKS, POWER_DOMAINS, Supply};
 use crate::facts::smmu::listed;
-use crate::facts::stream::iommus;
 use crate::facts::{StreamId, regions};
 use crate::region::Region;
 use crate::tree::NodeId;
@@ -61,40 +61,6 @@ pub enum DeviceKind {
     },
 }
 
-/// Evidence of a device's power state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PowerSource {
-    /// PCI D-state and bus-master enable.
-    PciPm,
-    /// SCMI power domain and clock requests of the guest.
-    Scmi,
-    /// The guest says so by hypercall.
-    Hypercall,
-    /// Its pages are unmapped while idle; the first access wakes it.
-    Mmio,
-    /// Never idle.
-    AlwaysOn,
-}
-
-impl PowerSource {
-    const ALL: [(&str, Self); 5] = [
-        ("pci-pm", Self::PciPm),
-        ("scmi", Self::Scmi),
-        ("hypercall", Self::Hypercall),
-        ("mmio", Self::Mmio),
-        ("always-on", Self::AlwaysOn),
-    ];
-
-    /// The word in the overlay.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(_, s)| *s == self)
-            .map_or("", |(name, _)| name)
-    }
-}
-
 impl DeviceConfig {
     /// Its DMA goes past every SMMU, with the operator's consent.
     #[must_use]
@@ -127,13 +93,13 @@ pub(super) fn read(r: &mut Reader<'_, '_>, id: NodeId) -> Option<DeviceConfig> {
     let is_pci = matches!(kind, DeviceKind::Pci { .. });
     let bypass = r.flag(id, "stagegate,bypass");
     let optional = r.flag(id, "stagegate,optional");
-    let streams = streams(r, id, &kind, bypass, optional);
+    let streams = streams::read(r, id, &kind, bypass, optional);
     let label = r.tree.node(id).property("label").and_then(|p| p.string());
     Some(DeviceConfig {
         node: id,
         path: r.tree.path(id),
         name: label.map_or_else(|| describe(r, &kind), String::from),
-        power_sources: power_sources(r, id, is_pci),
+        power_sources: power::sources(r, id, is_pci),
         kind,
         streams,
         bypass,
@@ -305,134 +271,4 @@ fn platform(
         power_domains: listed(r.tree, target, &path, POWER_DOMAINS, r.report),
         path,
     })
-}
-
-/// The device's streams, and why it must not run without.
-fn streams(
-    r: &mut Reader<'_, '_>,
-    id: NodeId,
-    kind: &DeviceKind,
-    bypass: bool,
-    optional: bool,
-) -> Vec<StreamId> {
-    if bypass {
-        let what = "its DMA is not translated: the VM can reach all memory";
-        r.warning(
-            "bypass",
-            (id, "stagegate,bypass"),
-            what,
-            "remove it to protect the others",
-        );
-        return Vec::new();
-    }
-    let (found, property) = match kind {
-        DeviceKind::Pci { host, rid, .. } => {
-            let stream = r.board.pci_hosts.get(*host).and_then(|h| h.stream(*rid));
-            (stream.into_iter().collect(), "iommu-map")
-        }
-        DeviceKind::Platform { node, path, .. } => match iommus(r.tree, *node) {
-            Ok(streams) => (streams, "iommus"),
-            Err(error) => {
-                let remedy = "correct the list, or the base tree it refers to";
-                r.report
-                    .error("iommus", (path, "iommus"), format!("{error}"), remedy);
-                return Vec::new();
-            }
-        },
-    };
-    if found.is_empty() {
-        let what = format!("no SMMU stands before it: no {property} names one");
-        let remedy = "add one to the board, or accept the risk with stagegate,bypass";
-        untranslated(r, id, ("no-smmu", what, remedy), optional);
-    }
-    found
-        .into_iter()
-        .filter(|s| usable(r, id, s, optional))
-        .collect()
-}
-
-/// Whether the stream's SMMU can serve it.
-fn usable(r: &mut Reader<'_, '_>, id: NodeId, stream: &StreamId, optional: bool) -> bool {
-    let path = r.tree.path(stream.smmu);
-    let why = match r.board.smmu_at(stream.smmu) {
-        Some(index) if r.board.smmus.get(index).is_some_and(|s| s.enabled) => return true,
-        Some(_) => (
-            "smmu-disabled",
-            format!("its SMMU {path} is disabled"),
-            "enable it in an overlay, or accept the risk with stagegate,bypass",
-        ),
-        None => (
-            "other-iommu",
-            format!("its IOMMU {path} is not an Arm SMMU"),
-            "choose another device, or accept the risk with stagegate,bypass",
-        ),
-    };
-    untranslated(r, id, why, optional);
-    false
-}
-
-/// A device without a working SMMU: refused, or noted if it is optional.
-fn untranslated(
-    r: &mut Reader<'_, '_>,
-    id: NodeId,
-    (code, what, remedy): (&'static str, String, &str),
-    optional: bool,
-) {
-    if optional {
-        let what = format!("{what}; the VM can reach all memory through it");
-        let remedy = "remove stagegate,optional to refuse it instead";
-        r.warning("bypassed", (id, "stagegate,optional"), what, remedy);
-    } else {
-        r.error(code, (id, "device"), what, remedy);
-    }
-}
-
-fn power_sources(r: &mut Reader<'_, '_>, id: NodeId, is_pci: bool) -> Vec<PowerSource> {
-    const NAME: &str = "stagegate,power-source";
-    let default = if is_pci {
-        PowerSource::PciPm
-    } else {
-        PowerSource::Scmi
-    };
-    let Some(property) = r.tree.node(id).property(NAME) else {
-        return alloc::vec![default];
-    };
-    let mut list = Vec::new();
-    for word in property.strings() {
-        let Some(&(_, source)) = PowerSource::ALL.iter().find(|(name, _)| *name == word) else {
-            let remedy = "write pci-pm, scmi, hypercall, mmio or always-on";
-            r.error(
-                "power-source",
-                (id, NAME),
-                format!("{word:?} is no power source"),
-                remedy,
-            );
-            continue;
-        };
-        if source == PowerSource::PciPm && !is_pci {
-            let remedy = "write scmi, hypercall, mmio or always-on";
-            r.error(
-                "power-source",
-                (id, NAME),
-                "pci-pm is for PCI functions",
-                remedy,
-            );
-        }
-        if !list.contains(&source) {
-            list.push(source);
-        }
-    }
-    if list.len() > 1 && list.contains(&PowerSource::AlwaysOn) {
-        let what = "always-on leaves nothing for the others to say";
-        r.error(
-            "power-source",
-            (id, NAME),
-            what,
-            "write always-on alone, or remove it",
-        );
-    }
-    if list.is_empty() {
-        list.push(default);
-    }
-    list
 }

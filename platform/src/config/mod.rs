@@ -18,13 +18,16 @@ mod device;
 mod limits;
 mod module;
 mod ownership;
+mod power;
 mod smmu;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod vm;
 
-pub use device::{DeviceConfig, DeviceKind, PowerSource};
+pub use device::{DeviceConfig, DeviceKind};
 pub use module::{Module, Source};
+pub use power::PowerSource;
 pub use smmu::{SmmuConfig, TbuConfig};
 pub use vm::{GuestIommu, VmConfig};
 

@@ -1,5 +1,6 @@
 //! Policy for each SMMU: when it may sleep.
-use super::device::{DeviceConfig, PowerSource};
+use super::device::DeviceConfig;
+use super::power::PowerSource;
 use super::vm::VmConfig;
 use super::{DEFAULT_IDLE_DELAY_US, MAX_DELAY_US, Reader};
 use crate::facts::Smmu;

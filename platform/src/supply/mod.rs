@@ -23,6 +23,7 @@ pub mod poll;
 pub mod qcom;
 mod registry;
 pub mod scmi;
+mod smc;
 #[cfg(test)]
 mod tests;
 

@@ -6,9 +6,10 @@ use super::mhu::MhuDoorbell;
 use super::pl061::Pl061;
 use super::qcom;
 use super::scmi::{Channel, Doorbell, PROTOCOL_CLOCK, PROTOCOL_POWER, ScmiClock, ScmiDomain};
+use super::smc;
 use super::{Counted, SupplyError, Switch};
 use crate::facts::reference::{CLOCKS, Reference, references, supplies};
-use crate::facts::{Conduit, Supply, cpu, regions};
+use crate::facts::{Conduit, Supply, regions};
 use crate::fdt::Node;
 use crate::mmio::Mmio;
 use crate::probe::{Driver, Probed, driver_of};
@@ -267,7 +268,7 @@ impl<E: Environment> Suppliers<E> {
             self.mailbox(tree, &node)?
         } else {
             let region = regions(tree, shmem).first().copied().flatten();
-            smc_doorbell(tree, &node, services.clone(), region)?
+            smc::doorbell(tree, &node, services.clone(), region)?
         };
         let page = self.registers(tree, shmem)?;
         let channel = Arc::new(Channel::new(page, doorbell, services));
@@ -348,45 +349,6 @@ impl<E: Environment> Suppliers<E> {
             Err(OpenError::Property(name)) => Probed::Failed(name),
             Err(OpenError::Registers) => Probed::Failed("its registers cannot be reached"),
             Err(_) => Probed::Failed("no driver"),
-        }
-    }
-}
-
-fn smc_doorbell(
-    tree: &Tree<'_>,
-    node: &Node<'_>,
-    services: Arc<dyn Services>,
-    page: Option<Region>,
-) -> Result<Arc<dyn Doorbell>, OpenError> {
-    let function = node.property("arm,smc-id").and_then(|p| p.u32());
-    Ok(Arc::new(SmcDoorbell {
-        services,
-        conduit: cpu::conduit(tree).unwrap_or(Conduit::Smc),
-        function: function.ok_or(OpenError::Property("arm,smc-id"))?,
-        page: page.filter(|_| node.is_compatible("arm,scmi-smc-param")),
-    }))
-}
-
-/// A doorbell that is a firmware call (bindings/firmware/arm,scmi.yaml).
-struct SmcDoorbell {
-    services: Arc<dyn Services>,
-    conduit: Conduit,
-    function: u32,
-    /// `arm,scmi-smc-param`: the page is passed with the call.
-    page: Option<Region>,
-}
-
-impl Doorbell for SmcDoorbell {
-    fn ring(&self) -> Result<(), SupplyError> {
-        let (page, offset) = self.page.map_or((0, 0), |p| (p.base >> 12, p.base & 0xfff));
-        let args = [page, offset, 0, 0, 0, 0];
-        let [x0, ..] = self.services.call(self.conduit, self.function, args);
-        match u32::try_from(x0 & 0xffff_ffff)
-            .unwrap_or(u32::MAX)
-            .cast_signed()
-        {
-            0 => Ok(()),
-            code => Err(SupplyError::Firmware(code)),
         }
     }
 }

@@ -1,0 +1,90 @@
+//! What tells that a device is active.
+use super::Reader;
+use crate::tree::NodeId;
+use alloc::format;
+use alloc::vec::Vec;
+
+/// Evidence of a device's power state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PowerSource {
+    /// PCI D-state and bus-master enable.
+    PciPm,
+    /// SCMI power domain and clock requests of the guest.
+    Scmi,
+    /// The guest says so by hypercall.
+    Hypercall,
+    /// Its pages are unmapped while idle; the first access wakes it.
+    Mmio,
+    /// Never idle.
+    AlwaysOn,
+}
+
+impl PowerSource {
+    const ALL: [(&str, Self); 5] = [
+        ("pci-pm", Self::PciPm),
+        ("scmi", Self::Scmi),
+        ("hypercall", Self::Hypercall),
+        ("mmio", Self::Mmio),
+        ("always-on", Self::AlwaysOn),
+    ];
+
+    /// The word in the overlay.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, s)| *s == self)
+            .map_or("", |(name, _)| name)
+    }
+}
+
+/// The sources a device's node lists, or the default for its sort.
+pub(super) fn sources(r: &mut Reader<'_, '_>, id: NodeId, is_pci: bool) -> Vec<PowerSource> {
+    const NAME: &str = "stagegate,power-source";
+    let default = if is_pci {
+        PowerSource::PciPm
+    } else {
+        PowerSource::Scmi
+    };
+    let Some(property) = r.tree.node(id).property(NAME) else {
+        return alloc::vec![default];
+    };
+    let mut list = Vec::new();
+    for word in property.strings() {
+        let Some(&(_, source)) = PowerSource::ALL.iter().find(|(name, _)| *name == word) else {
+            let remedy = "write pci-pm, scmi, hypercall, mmio or always-on";
+            r.error(
+                "power-source",
+                (id, NAME),
+                format!("{word:?} is no power source"),
+                remedy,
+            );
+            continue;
+        };
+        if source == PowerSource::PciPm && !is_pci {
+            let remedy = "write scmi, hypercall, mmio or always-on";
+            r.error(
+                "power-source",
+                (id, NAME),
+                "pci-pm is for PCI functions",
+                remedy,
+            );
+        }
+        if !list.contains(&source) {
+            list.push(source);
+        }
+    }
+    if list.len() > 1 && list.contains(&PowerSource::AlwaysOn) {
+        let what = "always-on leaves nothing for the others to say";
+        r.error(
+            "power-source",
+            (id, NAME),
+            what,
+            "write always-on alone, or remove it",
+        );
+    }
+    if list.is_empty() {
+        list.push(default);
+    }
+    list
+}

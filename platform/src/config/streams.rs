@@ -1,0 +1,89 @@
+//! The streams of a device given to a VM, and what if there are none.
+use super::Reader;
+use super::device::DeviceKind;
+use crate::facts::StreamId;
+use crate::facts::stream::iommus;
+use crate::tree::NodeId;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The device's streams, and why it must not run without.
+pub(super) fn read(
+    r: &mut Reader<'_, '_>,
+    id: NodeId,
+    kind: &DeviceKind,
+    bypass: bool,
+    optional: bool,
+) -> Vec<StreamId> {
+    if bypass {
+        let what = "its DMA is not translated: the VM can reach all memory";
+        r.warning(
+            "bypass",
+            (id, "stagegate,bypass"),
+            what,
+            "remove it to protect the others",
+        );
+        return Vec::new();
+    }
+    let (found, property) = match kind {
+        DeviceKind::Pci { host, rid, .. } => {
+            let stream = r.board.pci_hosts.get(*host).and_then(|h| h.stream(*rid));
+            (stream.into_iter().collect(), "iommu-map")
+        }
+        DeviceKind::Platform { node, path, .. } => match iommus(r.tree, *node) {
+            Ok(streams) => (streams, "iommus"),
+            Err(error) => {
+                let remedy = "correct the list, or the base tree it refers to";
+                r.report
+                    .error("iommus", (path, "iommus"), format!("{error}"), remedy);
+                return Vec::new();
+            }
+        },
+    };
+    if found.is_empty() {
+        let what = format!("no SMMU stands before it: no {property} names one");
+        let remedy = "add one to the board, or accept the risk with stagegate,bypass";
+        untranslated(r, id, ("no-smmu", what, remedy), optional);
+    }
+    found
+        .into_iter()
+        .filter(|s| usable(r, id, s, optional))
+        .collect()
+}
+
+/// Whether the stream's SMMU can serve it.
+fn usable(r: &mut Reader<'_, '_>, id: NodeId, stream: &StreamId, optional: bool) -> bool {
+    let path = r.tree.path(stream.smmu);
+    let why = match r.board.smmu_at(stream.smmu) {
+        Some(index) if r.board.smmus.get(index).is_some_and(|s| s.enabled) => return true,
+        Some(_) => (
+            "smmu-disabled",
+            format!("its SMMU {path} is disabled"),
+            "enable it in an overlay, or accept the risk with stagegate,bypass",
+        ),
+        None => (
+            "other-iommu",
+            format!("its IOMMU {path} is not an Arm SMMU"),
+            "choose another device, or accept the risk with stagegate,bypass",
+        ),
+    };
+    untranslated(r, id, why, optional);
+    false
+}
+
+/// A device without a working SMMU: refused, or noted if it is optional.
+fn untranslated(
+    r: &mut Reader<'_, '_>,
+    id: NodeId,
+    (code, what, remedy): (&'static str, String, &str),
+    optional: bool,
+) {
+    if optional {
+        let what = format!("{what}; the VM can reach all memory through it");
+        let remedy = "remove stagegate,optional to refuse it instead";
+        r.warning("bypassed", (id, "stagegate,optional"), what, remedy);
+    } else {
+        r.error(code, (id, "device"), what, remedy);
+    }
+}
