@@ -3,6 +3,12 @@
 //! [`Blob::check`] walks the whole structure once; every later reader works on
 //! a checked blob and is written so that even a wrong offset yields `None`,
 //! never a panic. Layout: Devicetree Specification v0.4, chapter 5.
+//!
+//! Why not a crate: `fdt-rs` is built through an `unsafe` constructor and
+//! asserts on truncated input, `dtoolkit` may panic on a tree it has not
+//! validated and refuses more than half of Linux's board trees when it does,
+//! for names longer than 31 characters. It is used behind this check, to merge
+//! overlays.
 #![cfg_attr(
     not(test),
     deny(
