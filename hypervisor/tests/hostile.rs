@@ -35,7 +35,25 @@ fn strings() -> u32 {
     std::env::var("STAGEGATE_HOSTILE")
         .ok()
         .and_then(|count| count.parse().ok())
-        .unwrap_or(if cfg!(miri) { 1 } else { 60 })
+        .unwrap_or(if cfg!(miri) { 1 } else { 200 })
+}
+
+fn check(name: &str, run: fn(&[u8]), what: &str, bytes: &[u8]) {
+    if std::panic::catch_unwind(|| run(bytes)).is_err() {
+        panic!("{name}: {what} of {} bytes: {bytes:x?}", bytes.len());
+    }
+}
+
+#[test]
+fn what_the_fuzzers_kept_does_no_harm() {
+    for (name, run) in fuzz::TARGETS {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus");
+        let files = std::fs::read_dir(format!("{corpus}/{name}")).expect("a corpus");
+        for file in files.map(|file| file.expect("an entry").path()) {
+            let bytes = std::fs::read(&file).expect("readable");
+            check(name, run, &file.display().to_string(), &bytes);
+        }
+    }
 }
 
 #[test]
