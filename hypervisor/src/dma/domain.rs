@@ -342,11 +342,15 @@ impl<M: Memory> Domain<M> {
         let table = self.table.as_ref().ok_or(Error::Nothing)?;
         let _syncing = self.syncing.lock();
         // After the lock: whoever waited for another's sync finds its own unmaps done, or does them.
-        let batch = core::mem::take(&mut *self.lazy.lock());
-        if batch.is_empty() {
-            self.check_fence()?;
-            return Err(Error::Nothing);
-        }
+        let batch = {
+            let mut lazy = self.lazy.lock();
+            if lazy.is_empty() {
+                drop(lazy);
+                self.check_fence()?;
+                return Err(Error::Nothing);
+            }
+            core::mem::take(&mut *lazy)
+        };
         let stale: ArrayVec<Stale, LAZY_MAX> = batch
             .iter()
             .map(|pending| pending.detached.stale())
