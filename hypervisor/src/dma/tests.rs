@@ -205,6 +205,27 @@ fn lazy_unmaps_wait_for_the_sync_and_their_range_is_not_reused_before() {
 }
 
 #[test]
+fn a_lazy_unmap_in_parts_keeps_no_more_than_its_parts() {
+    let vm = vm();
+    let id = paging(&vm);
+    let (iova, ipa) = (PAGE, RAM + 2 * PAGE);
+    for part in 0..2 {
+        let offset = part * 512 * PAGE;
+        done(vm.map(id, iova + offset, ipa + offset, 512 * PAGE, RW));
+    }
+    vm.outside().take();
+    assert_eq!(done(vm.unmap(id, iova, 1024 * PAGE, true)), 512 * PAGE);
+    assert_eq!(
+        done(vm.unmap(id, iova + 512 * PAGE, 512 * PAGE, true)),
+        512 * PAGE
+    );
+    assert!(
+        vm.outside().take().is_empty(),
+        "the second was not in the first's way"
+    );
+}
+
+#[test]
 fn a_guest_that_never_syncs_is_synced() {
     let vm = vm();
     let id = paging(&vm);
