@@ -5,6 +5,8 @@
 #
 #   QEMU=/path/to/qemu-system-aarch64   use this one, install nothing
 #   STAGEGATE_CACHE=DIR                 where downloads live (default .cache)
+#   STAGEGATE_TOOLS="valgrind"          further programs, each from the package
+#                                       of its name
 
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -41,6 +43,11 @@ install_missing() {
     command -v dtc >/dev/null && command -v fdtoverlay >/dev/null || missing+=(device-tree-compiler)
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     command -v mke2fs >/dev/null || [ -x /usr/sbin/mke2fs ] || missing+=(e2fsprogs)
+    command -v xz >/dev/null || missing+=(xz-utils)
+    local tool
+    for tool in ${STAGEGATE_TOOLS:-}; do
+        command -v "$tool" >/dev/null || missing+=("$tool")
+    done
     if ! command -v cargo >/dev/null && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
         missing+=(rustup)
     fi
