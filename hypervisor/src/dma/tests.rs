@@ -223,6 +223,7 @@ fn a_lazy_unmap_in_parts_keeps_no_more_than_its_parts() {
         vm.outside().take().is_empty(),
         "the second was not in the first's way"
     );
+    vm.sync(id).unwrap();
 }
 
 #[test]
