@@ -19,9 +19,13 @@ pub const MAIR: u64 = 0x04 | 0xff << 8 | 0x44 << 16;
 /// What a secondary CPU loads before it has a memory system.
 #[repr(C)]
 pub struct SecondaryRegisters {
+    /// `TTBR0_EL2`.
     pub ttbr: u64,
+    /// `TCR_EL2`.
     pub tcr: u64,
+    /// `MAIR_EL2`.
     pub mair: u64,
+    /// `SCTLR_EL2`.
     pub sctlr: u64,
 }
 
@@ -252,11 +256,17 @@ unsafe extern "C" {
 /// Where the parts of the running image stand, in bytes of physical memory.
 #[derive(Debug, Clone, Copy)]
 pub struct ImageLayout {
+    /// First byte, the Image header.
     pub start: u64,
+    /// End of code.
     pub text_end: u64,
+    /// End of constants.
     pub rodata_end: u64,
+    /// End of what the boot loader brought.
     pub file_end: u64,
+    /// Where the CPUs' stacks start, guards first.
     pub stacks_start: u64,
+    /// End of everything the image needs.
     pub end: u64,
 }
 

@@ -95,7 +95,15 @@ pub fn wfi() {
 /// every CPU of the inner shareable domain.
 pub fn invalidate_vm() {
     // SAFETY: dropping translations is always allowed; the next walk rereads.
-    unsafe { asm!("dsb ish", "tlbi vmalls12e1is", "dsb ish", "isb", options(nostack, preserves_flags)) };
+    unsafe {
+        asm!(
+            "dsb ish",
+            "tlbi vmalls12e1is",
+            "dsb ish",
+            "isb",
+            options(nostack, preserves_flags)
+        )
+    };
 }
 
 /// Drops the stage-2 translations of `len` bytes at `ipa` for the VM whose
@@ -119,7 +127,15 @@ pub fn invalidate_stage2(vttbr: u64, ipa: u64, len: u64, stride: u64) {
             unsafe { asm!("tlbi ipas2e1is, {}", in(reg) page, options(nostack, preserves_flags)) };
         }
         // SAFETY: as above.
-        unsafe { asm!("dsb ish", "tlbi vmalle1is", "dsb ish", "isb", options(nostack, preserves_flags)) };
+        unsafe {
+            asm!(
+                "dsb ish",
+                "tlbi vmalle1is",
+                "dsb ish",
+                "isb",
+                options(nostack, preserves_flags)
+            )
+        };
     }
     vttbr_el2::write(own);
     isb();

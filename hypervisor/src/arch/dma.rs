@@ -14,7 +14,9 @@ struct Heap;
 
 impl Frames for Heap {
     fn alloc(&self, bytes: usize, align: usize) -> Option<Pa> {
-        let layout = Layout::from_size_align(bytes, align.max(4096)).ok().filter(|l| l.size() > 0)?;
+        let layout = Layout::from_size_align(bytes, align.max(4096))
+            .ok()
+            .filter(|l| l.size() > 0)?;
         // SAFETY: the layout is not empty.
         let block = unsafe { alloc(layout) };
         NonNull::new(block).map(|block| Pa(block.as_ptr().expose_provenance() as u64))
@@ -24,7 +26,10 @@ impl Frames for Heap {
         // Blocks live as long as their SMMU, which is for ever, save when a
         // probe fails half way. `alloc` aligned to a page at least; a larger
         // alignment is a power of two that divides the block's own size.
-        let align = bytes.next_power_of_two().max(4096).min(1 << block.0.trailing_zeros().min(30));
+        let align = bytes
+            .next_power_of_two()
+            .max(4096)
+            .min(1 << block.0.trailing_zeros().min(30));
         if let Ok(layout) = Layout::from_size_align(bytes, align) {
             let pointer = core::ptr::with_exposed_provenance_mut(block.0 as usize);
             // SAFETY: the block came from `alloc`; the buddy allocator finds
@@ -49,7 +54,8 @@ pub fn memory() -> DirectMemory<'static> {
 #[must_use]
 pub fn smmu_registers(base: u64, len: u64) -> Option<Mmio> {
     super::mmu::map_device(base, len);
-    let pointer = NonNull::new(core::ptr::with_exposed_provenance_mut(base as usize)).filter(|_| base.is_multiple_of(8))?;
+    let pointer = NonNull::new(core::ptr::with_exposed_provenance_mut(base as usize))
+        .filter(|_| base.is_multiple_of(8))?;
     // SAFETY: mapped just now as device memory, for ever; only boot calls this,
     // once for each SMMU of the device tree.
     Some(unsafe { Mmio::new(pointer, usize::try_from(len).ok()?) })

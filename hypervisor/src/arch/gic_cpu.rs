@@ -29,7 +29,10 @@ const ICH_VMCR_DEFAULT: u64 = 0;
 /// Switches this CPU's interface on: every priority, group 1, and end of
 /// interrupt split from deactivation, so that a guest can do the latter.
 pub fn init() {
-    write!("s3_4_c12_c9_5", ICC_SRE_EL2_SRE | ICC_SRE_EL2_DFB_DIB | ICC_SRE_EL2_ENABLE); // ICC_SRE_EL2
+    write!(
+        "s3_4_c12_c9_5",
+        ICC_SRE_EL2_SRE | ICC_SRE_EL2_DFB_DIB | ICC_SRE_EL2_ENABLE
+    ); // ICC_SRE_EL2
     super::cache::isb();
     write!("s3_0_c12_c12_4", ICC_CTLR_EOIMODE); // ICC_CTLR_EL1
     write!("s3_0_c4_c6_0", 0xff); // ICC_PMR_EL1

@@ -25,7 +25,10 @@ struct Locked(SpinMutex<Heap<ORDERS>>);
 // given to it; the lock serialises it.
 unsafe impl GlobalAlloc for Locked {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.0.lock().alloc(layout).map_or(core::ptr::null_mut(), NonNull::as_ptr)
+        self.0
+            .lock()
+            .alloc(layout)
+            .map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -53,7 +56,11 @@ pub fn init_early() {
 /// uses, for ever.
 pub unsafe fn add(start: u64, len: u64) {
     // SAFETY: the caller's promise.
-    unsafe { HEAP.0.lock().add_to_heap(start as usize, (start + len) as usize) };
+    unsafe {
+        HEAP.0
+            .lock()
+            .add_to_heap(start as usize, (start + len) as usize)
+    };
 }
 
 /// Bytes (total, in use).

@@ -9,12 +9,18 @@ use spin::mutex::SpinMutex;
 
 use super::boot::{self, ImageLayout, STACK_SIZE};
 
-const COMMON: Attributes = Attributes::VALID.union(Attributes::ACCESSED).union(Attributes::USER_RES1);
-const NORMAL: Attributes = COMMON.union(Attributes::ATTRIBUTE_INDEX_1).union(Attributes::INNER_SHAREABLE);
+const COMMON: Attributes = Attributes::VALID
+    .union(Attributes::ACCESSED)
+    .union(Attributes::USER_RES1);
+const NORMAL: Attributes = COMMON
+    .union(Attributes::ATTRIBUTE_INDEX_1)
+    .union(Attributes::INNER_SHAREABLE);
 const CODE: Attributes = NORMAL.union(Attributes::READ_ONLY);
 const READ_ONLY: Attributes = CODE.union(Attributes::XN);
 const READ_WRITE: Attributes = NORMAL.union(Attributes::XN);
-const DEVICE: Attributes = COMMON.union(Attributes::ATTRIBUTE_INDEX_0).union(Attributes::XN);
+const DEVICE: Attributes = COMMON
+    .union(Attributes::ATTRIBUTE_INDEX_0)
+    .union(Attributes::XN);
 
 /// The crate's table type holds raw pointers and so is not `Send`.
 struct Tables(IdMap<El2>);
@@ -28,7 +34,10 @@ static TABLES: SpinMutex<Option<Tables>> = SpinMutex::new(None);
 /// `ram` are the ranges `(start, end)` that the device tree calls memory;
 /// `extra` are ranges outside them that hold data already in use (a device
 /// tree that firmware put elsewhere).
-pub fn activate(ram: impl Iterator<Item = (u64, u64)>, extra: (u64, u64)) -> Result<(), aarch64_paging::MapError> {
+pub fn activate(
+    ram: impl Iterator<Item = (u64, u64)>,
+    extra: (u64, u64),
+) -> Result<(), aarch64_paging::MapError> {
     let image = boot::image();
     let mut map = IdMap::<El2>::new(0, El2);
     for (start, end) in ram {
@@ -56,7 +65,12 @@ pub fn activate(ram: impl Iterator<Item = (u64, u64)>, extra: (u64, u64)) -> Res
 const SCTLR_WXN: u64 = 1 << 19;
 
 /// Maps what of `start..end` lies outside the image.
-fn map_around(map: &mut IdMap<El2>, start: u64, end: u64, image: &ImageLayout) -> Result<(), aarch64_paging::MapError> {
+fn map_around(
+    map: &mut IdMap<El2>,
+    start: u64,
+    end: u64,
+    image: &ImageLayout,
+) -> Result<(), aarch64_paging::MapError> {
     for (a, b) in [(start, end.min(image.start)), (start.max(image.end), end)] {
         if a < b {
             map.map_range(&region(a, b), READ_WRITE)?;
@@ -81,8 +95,14 @@ fn map_image(map: &mut IdMap<El2>, image: &ImageLayout) -> Result<(), aarch64_pa
 pub fn map_device(base: u64, len: u64) {
     if let Some(tables) = TABLES.lock().as_mut() {
         let end = base.saturating_add(len.max(1)).next_multiple_of(4096);
-        if tables.0.map_range(&region(base & !0xfff, end), DEVICE).is_err() {
-            log::error!("cannot map device registers at {base:#x}: outside the 48-bit address space");
+        if tables
+            .0
+            .map_range(&region(base & !0xfff, end), DEVICE)
+            .is_err()
+        {
+            log::error!(
+                "cannot map device registers at {base:#x}: outside the 48-bit address space"
+            );
         }
         super::cache::dsb_ish();
         super::cache::isb();
@@ -99,7 +119,9 @@ fn region(start: u64, end: u64) -> MemoryRegion {
 fn tcr() -> u64 {
     let mmfr0: u64;
     // SAFETY: reads a constant register.
-    unsafe { asm!("mrs {}, id_aa64mmfr0_el1", out(reg) mmfr0, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("mrs {}, id_aa64mmfr0_el1", out(reg) mmfr0, options(nomem, nostack, preserves_flags))
+    };
     let pa_range = (mmfr0 & 0xf).min(5);
     1 << 31 | 1 << 23 | pa_range << 16 | 3 << 12 | 1 << 10 | 1 << 8 | (64 - 48)
 }

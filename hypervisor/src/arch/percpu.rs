@@ -30,7 +30,9 @@ pub fn set(record: &'static PerCpu) {
 pub fn try_get() -> Option<&'static PerCpu> {
     let address: u64;
     // SAFETY: reads EL2's own register.
-    unsafe { asm!("mrs {}, tpidr_el2", out(reg) address, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("mrs {}, tpidr_el2", out(reg) address, options(nomem, nostack, preserves_flags))
+    };
     // SAFETY: only `set` writes TPIDR_EL2 and it takes a `&'static PerCpu`;
     // boot clears the register before.
     unsafe { (address as *const PerCpu).as_ref() }

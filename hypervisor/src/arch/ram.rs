@@ -110,14 +110,43 @@ impl RamMap {
         if CLAIMED.swap(true, Ordering::AcqRel) {
             return None;
         }
-        let image = super::boot::image();
-        let mut free: Vec<(u64, u64)> = memory.iter().filter_map(|r| r.end().map(|end| (r.base, end))).collect();
-        let taken = reserved.iter().chain(modules).filter_map(|r| r.end().map(|end| (r.base, end)));
-        for (start, end) in taken.chain([(image.start, image.end), (0, 4096)]) {
-            let (start, end) = (start & !0xfff, end.next_multiple_of(4096));
-            free = free.iter().flat_map(|&(a, b)| [(a, b.min(start)), (a.max(end), b)]).filter(|(a, b)| a < b).collect();
+        let free = memory
+            .iter()
+            .filter_map(|r| r.end().map(|end| (r.base, end)))
+            .collect();
+        let mut map = Self {
+            free,
+            modules: Vec::new(),
+        };
+        for region in reserved.iter().chain([&own(), &Region::new(0, 4096)]) {
+            map.exclude(region);
         }
-        Some(Self { free, modules: modules.to_vec() })
+        map.keep(modules);
+        Some(map)
+    }
+
+    /// Keeps further modules, found in an overlay, from being given out. To be
+    /// called before anything is taken.
+    pub fn keep(&mut self, modules: &[Region]) {
+        for module in modules {
+            self.exclude(module);
+            self.modules.push(*module);
+        }
+    }
+
+    fn exclude(&mut self, region: &Region) {
+        let start = region.base & !0xfff;
+        let end = region
+            .base
+            .saturating_add(region.size)
+            .next_multiple_of(4096);
+        let around = |&(a, b): &(u64, u64)| [(a, b.min(start)), (a.max(end), b)];
+        self.free = self
+            .free
+            .iter()
+            .flat_map(around)
+            .filter(|(a, b)| a < b)
+            .collect();
     }
 
     /// Takes `len` bytes aligned to `align` from the largest free piece's end;
@@ -127,17 +156,27 @@ impl RamMap {
             let start = b.checked_sub(len)? & !(align - 1);
             (start >= a).then_some(start)
         };
-        let index = (0..self.free.len()).filter(|&i| fits(&self.free[i]).is_some()).max_by_key(|&i| self.free[i].1 - self.free[i].0)?;
+        let index = (0..self.free.len())
+            .filter(|&i| fits(&self.free[i]).is_some())
+            .max_by_key(|&i| self.free[i].1 - self.free[i].0)?;
         let (a, b) = self.free.swap_remove(index);
         let start = fits(&(a, b))?;
-        self.free.extend([(a, start), (start + len, b)].into_iter().filter(|(a, b)| a < b));
+        self.free.extend(
+            [(a, start), (start + len, b)]
+                .into_iter()
+                .filter(|(a, b)| a < b),
+        );
         Some(Extent { start, len })
     }
 
     /// Bytes in the largest piece that is free at alignment `align`.
     #[must_use]
     pub fn largest(&self, align: u64) -> u64 {
-        self.free.iter().map(|&(a, b)| (b & !(align - 1)).saturating_sub(a.next_multiple_of(align))).max().unwrap_or(0)
+        self.free
+            .iter()
+            .map(|&(a, b)| (b & !(align - 1)).saturating_sub(a.next_multiple_of(align)))
+            .max()
+            .unwrap_or(0)
     }
 
     /// Bytes free altogether.
@@ -153,7 +192,9 @@ impl RamMap {
         let known = self.modules.iter().any(|m| m.contains(&region));
         // SAFETY: modules are excluded from what is allocated or given to
         // guests, and mapped with the rest of RAM.
-        known.then(|| unsafe { core::slice::from_raw_parts(region.base as *const u8, region.size as usize) })
+        known.then(|| unsafe {
+            core::slice::from_raw_parts(region.base as *const u8, region.size as usize)
+        })
     }
 }
 
@@ -173,6 +214,27 @@ pub fn give_to_heap(extent: Extent) {
     unsafe { super::heap::add(extent.start, extent.len) };
 }
 
+/// What the loader gave this image: its own extent and, where an image writer
+/// appended files, those too, by the size in the Image header.
+#[must_use]
+pub fn own() -> Region {
+    let image = super::boot::image();
+    // SAFETY: the header is the first 64 bytes of the mapped image; the word
+    // at 16 is its size (Linux booting.rst).
+    let size = unsafe { ((image.start + 16) as *const u64).read_volatile() };
+    Region::new(image.start, size.max(image.end - image.start))
+}
+
+/// The files that an image writer appended, if any.
+#[must_use]
+pub fn packed() -> &'static [u8] {
+    let image = super::boot::image();
+    let len = (own().base + own().size).saturating_sub(image.end);
+    // SAFETY: RAM behind the image that the loader reserved for it, which
+    // `claim` keeps from being given out and boot maps with the rest.
+    unsafe { core::slice::from_raw_parts(image.end as *const u8, len as usize) }
+}
+
 /// The device tree at `address`, if its header is one.
 #[must_use]
 pub fn device_tree(address: u64) -> Option<&'static [u8]> {
@@ -182,7 +244,12 @@ pub fn device_tree(address: u64) -> Option<&'static [u8]> {
     // SAFETY: the boot protocol puts a device tree of at most 2 MiB here; boot
     // mapped these bytes as normal memory.
     let header = unsafe { core::slice::from_raw_parts(address as *const u8, 8) };
-    let word = |at: usize| header.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
+    let word = |at: usize| {
+        header
+            .get(at..at + 4)
+            .and_then(|b| b.try_into().ok())
+            .map(u32::from_be_bytes)
+    };
     let size = word(4)? as usize;
     if word(0)? != 0xd00d_feed || !(40..=2 << 20).contains(&size) {
         return None;

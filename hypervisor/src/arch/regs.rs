@@ -185,7 +185,9 @@ pub fn reset_el1() {
 /// registers trap: a guest may debug its own programs.
 fn unlock_debug() {
     // SAFETY: debug exceptions of a guest go to its own EL1.
-    unsafe { asm!("msr oslar_el1, {z}", "msr osdlr_el1, {z}", z = in(reg) 0u64, options(nostack, preserves_flags)) };
+    unsafe {
+        asm!("msr oslar_el1, {z}", "msr osdlr_el1, {z}", z = in(reg) 0u64, options(nostack, preserves_flags))
+    };
 }
 
 /// Clears the SIMD registers, which hold what the last owner computed.
@@ -202,8 +204,8 @@ pub fn clear_simd() {
         };
     }
     clear!(
-        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19",
-        "20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "30", "31"
+        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16",
+        "17", "18", "19", "20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "30", "31"
     );
 }
 
@@ -215,7 +217,9 @@ pub fn random() -> Option<u64> {
     }
     let (value, failed): (u64, u64);
     // SAFETY: the register exists (FEAT_RNG); it reports failure in Z.
-    unsafe { asm!("mrs {v}, s3_3_c2_c4_0", "cset {f}, eq", v = out(reg) value, f = out(reg) failed, options(nomem, nostack)) };
+    unsafe {
+        asm!("mrs {v}, s3_3_c2_c4_0", "cset {f}, eq", v = out(reg) value, f = out(reg) failed, options(nomem, nostack))
+    };
     (failed == 0).then_some(value)
 }
 

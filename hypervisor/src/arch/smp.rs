@@ -5,7 +5,9 @@ use core::arch::asm;
 /// How to reach PSCI firmware (`method` of the device tree's `/psci`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conduit {
+    /// `smc #0`.
     Smc,
+    /// `hvc #0`.
     Hvc,
 }
 
@@ -42,10 +44,21 @@ pub fn call(conduit: Conduit, function: u64, args: [u64; 6]) -> [u64; 4] {
 ///
 /// # Errors
 /// PSCI's negative error code.
-pub fn cpu_on(conduit: Conduit, mpidr: u64, record: &'static super::percpu::PerCpu) -> Result<(), i32> {
+pub fn cpu_on(
+    conduit: Conduit,
+    mpidr: u64,
+    record: &'static super::percpu::PerCpu,
+) -> Result<(), i32> {
     let context = core::ptr::from_ref(record) as u64;
     super::cache::clean(context, size_of::<super::percpu::PerCpu>() as u64);
-    let args = [mpidr, super::boot::secondary_entry_address(), context, 0, 0, 0];
+    let args = [
+        mpidr,
+        super::boot::secondary_entry_address(),
+        context,
+        0,
+        0,
+        0,
+    ];
     match call(conduit, CPU_ON, args)[0] as i32 {
         0 => Ok(()),
         error => Err(error),

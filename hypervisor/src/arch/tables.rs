@@ -5,7 +5,6 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-
 use pgtable::{Entry, Linear, Memory, Native, Pa};
 
 /// Tables in the hypervisor's heap.
@@ -21,7 +20,9 @@ unsafe impl Memory for TableMemory {
     type Walkers = Native;
 
     fn alloc(&self, bytes: usize) -> Option<Pa> {
-        let layout = Layout::from_size_align(bytes, bytes).ok().filter(|l| l.size() > 0)?;
+        let layout = Layout::from_size_align(bytes, bytes)
+            .ok()
+            .filter(|l| l.size() > 0)?;
         // SAFETY: the layout is not empty.
         let block = unsafe { alloc_zeroed(layout) };
         NonNull::new(block).map(|block| Pa(block.as_ptr().expose_provenance() as u64))
@@ -60,7 +61,10 @@ impl QuotaMemory {
     /// At most `limit` bytes over all copies.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { used: alloc::boxed::Box::leak(alloc::boxed::Box::new(AtomicUsize::new(0))), limit }
+        Self {
+            used: alloc::boxed::Box::leak(alloc::boxed::Box::new(AtomicUsize::new(0))),
+            limit,
+        }
     }
 
     /// Bytes in use.
@@ -76,7 +80,9 @@ unsafe impl Memory for QuotaMemory {
 
     fn alloc(&self, bytes: usize) -> Option<Pa> {
         let more = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= self.limit);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .ok()?;
         let block = TableMemory.alloc(bytes);
         if block.is_none() {
             self.used.fetch_sub(bytes, Ordering::Relaxed);

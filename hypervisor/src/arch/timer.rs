@@ -8,7 +8,9 @@ use core::arch::asm;
 pub fn ticks() -> u64 {
     let value: u64;
     // SAFETY: reads the counter; the barrier keeps it from being read early.
-    unsafe { asm!("isb", "mrs {}, cntpct_el0", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("isb", "mrs {}, cntpct_el0", out(reg) value, options(nomem, nostack, preserves_flags))
+    };
     value
 }
 
@@ -32,7 +34,13 @@ pub fn now_ns() -> u64 {
 pub fn set_alarm(deadline_ns: Option<u64>) {
     let Some(deadline) = deadline_ns else {
         // SAFETY: disables EL2's own timer.
-        unsafe { asm!("msr cnthp_ctl_el2, xzr", "isb", options(nostack, preserves_flags)) };
+        unsafe {
+            asm!(
+                "msr cnthp_ctl_el2, xzr",
+                "isb",
+                options(nostack, preserves_flags)
+            )
+        };
         return;
     };
     let ticks = u128::from(deadline) * u128::from(frequency()) / 1_000_000_000 + 1;

@@ -28,6 +28,8 @@ pub fn backtrace(mut frame: u64, mut each: impl FnMut(u64)) {
 pub fn frame_pointer() -> u64 {
     let fp: u64;
     // SAFETY: reads x29.
-    unsafe { core::arch::asm!("mov {}, x29", out(reg) fp, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        core::arch::asm!("mov {}, x29", out(reg) fp, options(nomem, nostack, preserves_flags))
+    };
     fp
 }

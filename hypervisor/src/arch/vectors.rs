@@ -217,7 +217,9 @@ unsafe extern "C" {
 pub fn install() {
     let address = (&raw const vectors) as u64;
     // SAFETY: the table is 2 KiB aligned code of this image.
-    unsafe { core::arch::asm!("msr vbar_el2, {}", "isb", in(reg) address, options(nostack, preserves_flags)) };
+    unsafe {
+        core::arch::asm!("msr vbar_el2, {}", "isb", in(reg) address, options(nostack, preserves_flags))
+    };
 }
 
 /// Turns this CPU into its vCPU. The boot stack is given up.

@@ -5,8 +5,8 @@ use platform::facts;
 use spin::Once;
 
 use super::life::Phase;
-use super::{faults, smmus};
 use super::vm::Vm;
+use super::{faults, smmus};
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::smp::{self, Conduit};
 
@@ -67,7 +67,10 @@ pub fn mpidr(index: usize) -> u64 {
 
 /// A VM is off. When all are, there is nothing left to do.
 pub fn vm_went_off() {
-    if vms().iter().all(|vm| matches!(vm.life.phase().0, Phase::Off(_))) {
+    if vms()
+        .iter()
+        .all(|vm| matches!(vm.life.phase().0, Phase::Off(_)))
+    {
         log::info!("every VM is off: powering off");
         power_off();
     }

@@ -8,6 +8,9 @@ use core::fmt;
 use platform::early::Early;
 use platform::facts::Board;
 use platform::fdt::Blob;
+use platform::overlay::{self, Named};
+use platform::pack::{Kind, Pack, PackError};
+use platform::region::Region;
 use platform::report::Report;
 use platform::tree::Tree;
 
@@ -58,13 +61,20 @@ fn start(dtb: u64) -> Result<Never, Stop> {
         let _ = console::open(uart);
     }
     console::init_log();
-    log::info!("Stagegate {}: EL2, {} bytes of device tree", env!("CARGO_PKG_VERSION"), blob.len());
+    log::info!(
+        "Stagegate {}: EL2, {} bytes of device tree",
+        env!("CARGO_PKG_VERSION"),
+        blob.len()
+    );
     let mut memory = take_memory(dtb, blob, &early)?;
-    // The blob lies in RAM that is about to be given out.
-    let blob: &'static [u8] = Box::leak(blob.to_vec().into_boxed_slice());
-    let blob = Blob::check(blob).map_err(|_| Stop("the device tree is damaged"))?;
-    let tree = Tree::new(blob);
     let mut report = Report::new();
+    let blob = apply_overlays(blob, &mut memory, &mut report)?;
+    // Nothing refers to the loader's blob any more: its RAM may be given out.
+    let heap = memory
+        .take(HEAP, 1 << 20)
+        .ok_or(Stop("32 MiB of free memory are needed for a start"))?;
+    ram::give_to_heap(heap);
+    let tree = Tree::new(blob);
     let facts = Board::read(&tree, &mut report);
     facts.require(&mut report);
     show(&report);
@@ -81,18 +91,82 @@ fn start(dtb: u64) -> Result<Never, Stop> {
 /// Replaces the boot map by the final one and finds out what RAM is free.
 fn take_memory(dtb: u64, blob: &[u8], early: &Early) -> Result<RamMap, Stop> {
     if early.memory.is_empty() {
-        return Err(Stop("the device tree describes no memory: let the boot loader fill in /memory"));
+        return Err(Stop(
+            "the device tree describes no memory: let the boot loader fill in /memory",
+        ));
     }
-    let ranges = early.memory.iter().filter_map(|r| r.end().map(|end| (r.base, end)));
-    mmu::activate(ranges, (dtb, dtb + blob.len() as u64)).map_err(|_| Stop("memory lies beyond 48 bits of address"))?;
+    let ranges = early
+        .memory
+        .iter()
+        .filter_map(|r| r.end().map(|end| (r.base, end)));
+    mmu::activate(ranges, (dtb, dtb + blob.len() as u64))
+        .map_err(|_| Stop("memory lies beyond 48 bits of address"))?;
     // The final map has no devices yet.
     if let Some(uart) = &early.console {
         let _ = console::open(uart);
     }
-    let mut memory = RamMap::claim(&early.memory, &early.reserved, &early.modules).ok_or(Stop("started twice"))?;
-    let heap = memory.take(HEAP, 1 << 20).ok_or(Stop("32 MiB of free memory are needed for a start"))?;
-    ram::give_to_heap(heap);
-    Ok(memory)
+    RamMap::claim(&early.memory, &early.reserved, &early.modules).ok_or(Stop("started twice"))
+}
+
+/// Files packed behind the image.
+fn pack() -> Option<Pack<'static>> {
+    match Pack::open(ram::packed()) {
+        Ok(pack) => Some(pack),
+        Err(PackError::Absent) => None,
+        Err(error) => {
+            log::error!("{error}: they are ignored");
+            None
+        }
+    }
+}
+
+/// Files for VMs that were packed behind the image: name, place and contents.
+pub fn packed_files() -> Vec<(&'static str, Region, &'static [u8])> {
+    let files = pack().into_iter().flat_map(|pack| pack.files());
+    files
+        .filter(|file| file.kind == Kind::File)
+        .map(|file| {
+            let at = file.bytes.as_ptr().addr() as u64;
+            let region = Region::new(at, file.bytes.len() as u64);
+            (file.name, region, file.bytes)
+        })
+        .collect()
+}
+
+/// Applies the overlays that were packed with the image, then those the boot
+/// loader has put into RAM, and keeps the modules that they name.
+fn apply_overlays(
+    blob: &[u8],
+    memory: &mut RamMap,
+    report: &mut Report,
+) -> Result<Blob<'static>, Stop> {
+    const DAMAGED: Stop = Stop("the device tree is damaged");
+    let blob = Blob::check(Box::leak(blob.to_vec().into_boxed_slice())).map_err(|_| DAMAGED)?;
+    let packed = pack().into_iter().flat_map(|pack| pack.files());
+    let packed = packed.filter(|file| file.kind == Kind::Overlay);
+    let mut overlays: Vec<Named<'_>> = packed
+        .map(|file| Named {
+            name: file.name,
+            bytes: file.bytes,
+        })
+        .collect();
+    for (name, region) in overlay::modules(&blob) {
+        let bytes = memory.module(region);
+        let bytes = bytes.ok_or(Stop("an overlay does not lie in memory"))?;
+        overlays.push(Named { name, bytes });
+    }
+    if overlays.is_empty() {
+        return Ok(blob);
+    }
+    log::info!("applying {} overlays", overlays.len());
+    let Some(merged) = overlay::merge(&blob, &overlays, report) else {
+        show(report);
+        return Err(Stop("an overlay does not apply"));
+    };
+    let merged = Box::leak(merged.into_boxed_slice());
+    let early = platform::early::scan(merged).map_err(|_| DAMAGED)?;
+    memory.keep(&early.modules);
+    Blob::check(merged).map_err(|_| DAMAGED)
 }
 
 /// Prints findings; errors say what to do.
@@ -126,7 +200,10 @@ fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Sto
     gic::init(gic).map_err(|_| Stop("the interrupt controller does not answer"))?;
     let vms = compose::vms(tree, facts, memory, order.len())?;
     publish_cpus(&order, &vms);
-    irq::set_owners(compose::private_interrupts(facts)?, compose::owners(facts, &vms));
+    irq::set_owners(
+        compose::private_interrupts(facts)?,
+        compose::owners(facts, &vms),
+    );
     console::share(vms.iter().map(|vm| vm.name.as_str()));
     board::set_vms(vms);
     Ok(())
@@ -135,10 +212,18 @@ fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Sto
 /// Affinities of the CPUs, this one first, as many as there are stacks.
 fn cpu_order(facts: &Board) -> Vec<u64> {
     let me = board::this_mpidr();
-    let others = facts.cpus.iter().map(|cpu| cpu.mpidr).filter(|&mpidr| mpidr != me);
+    let others = facts
+        .cpus
+        .iter()
+        .map(|cpu| cpu.mpidr)
+        .filter(|&mpidr| mpidr != me);
     let all: Vec<u64> = core::iter::once(me).chain(others).collect();
     if all.len() > boot::MAX_CPUS {
-        log::warn!("{} CPUs: only the first {} are used", all.len(), boot::MAX_CPUS);
+        log::warn!(
+            "{} CPUs: only the first {} are used",
+            all.len(),
+            boot::MAX_CPUS
+        );
     }
     all.into_iter().take(boot::MAX_CPUS).collect()
 }
@@ -174,10 +259,20 @@ fn publish_cpus(order: &[u64], vms: &[&'static super::vm::Vm]) {
 
 /// Starts every other CPU that has a vCPU.
 fn start_secondaries() {
-    let Some(conduit) = board::firmware() else { return };
-    for cpu in board::cpus().iter().skip(1).filter(|cpu| cpu.vcpu.is_some()) {
+    let Some(conduit) = board::firmware() else {
+        return;
+    };
+    for cpu in board::cpus()
+        .iter()
+        .skip(1)
+        .filter(|cpu| cpu.vcpu.is_some())
+    {
         if let Err(error) = smp::cpu_on(conduit, cpu.mpidr, cpu) {
-            log::error!("CPU {} ({:#x}) does not start: PSCI error {error}", cpu.index, cpu.mpidr);
+            log::error!(
+                "CPU {} ({:#x}) does not start: PSCI error {error}",
+                cpu.index,
+                cpu.mpidr
+            );
         }
     }
 }

@@ -6,8 +6,11 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use pgtable::{Access, Attrs, Config, Execute, Granule, Ipa, MemoryType, Pa};
-use platform::config::{DeviceConfig, DeviceKind, GuestIommu, Inputs, PowerSource, Source as File, VmConfig};
+use platform::config::{
+    DeviceConfig, DeviceKind, GuestIommu, Inputs, PowerSource, Source as File, VmConfig,
+};
 use platform::facts::{Board, GicKind};
+use platform::region::Region;
 use platform::report::Report;
 use platform::tree::Tree;
 
@@ -15,13 +18,13 @@ use spin::Once;
 
 use super::boot::{Stop, show};
 use super::devices::Devices;
+use super::guest_dma::GuestDma;
 use super::irq::{Owner, Private};
 use super::life::Life;
-use super::ram::{GuestRam, PIECE};
-use super::guest_dma::GuestDma;
 use super::masters::{self, Identity, Master};
 use super::passed::{Allocator, Passed};
 use super::pci::{self, VmHost};
+use super::ram::{GuestRam, PIECE};
 use super::scmi::Scmi;
 use super::smmus;
 use super::vcpu::Vcpu;
@@ -42,9 +45,20 @@ const GUEST_SPIS: usize = 256;
 
 /// Reads the plan and makes its VMs. CPUs are given out in order, each to one
 /// vCPU.
-pub fn vms(tree: &Tree<'_>, board: &Board, memory: &mut RamMap, cpus: usize) -> Result<Vec<&'static Vm>, Stop> {
+pub fn vms(
+    tree: &Tree<'_>,
+    board: &Board,
+    memory: &mut RamMap,
+    cpus: usize,
+) -> Result<Vec<&'static Vm>, Stop> {
     let mut report = Report::new();
-    let plan = platform::config::plan(tree, board, Inputs::default(), &mut report);
+    let files = super::boot::packed_files();
+    let named: Vec<(&str, Region)> = files.iter().map(|f| (f.0, f.1)).collect();
+    let inputs = Inputs {
+        files: Some(&named),
+        held: &[crate::arch::ram::own()],
+    };
+    let plan = platform::config::plan(tree, board, inputs, &mut report);
     show(&report);
     if report.has_errors() {
         return Err(Stop("the configuration has errors"));
@@ -69,7 +83,13 @@ pub fn vms(tree: &Tree<'_>, board: &Board, memory: &mut RamMap, cpus: usize) -> 
     Ok(vms)
 }
 
-fn vm(tree: &Tree<'_>, board: &Board, config: &VmConfig, memory: &mut RamMap, first_cpu: usize) -> Result<&'static Vm, Stop> {
+fn vm(
+    tree: &Tree<'_>,
+    board: &Board,
+    config: &VmConfig,
+    memory: &mut RamMap,
+    first_cpu: usize,
+) -> Result<&'static Vm, Stop> {
     let images = images(config, memory)?;
     let ram = ram(config.memory, memory)?;
     let gic_kind = board.gic.as_ref().map_or(GicKind::V3, |gic| gic.kind);
@@ -77,19 +97,32 @@ fn vm(tree: &Tree<'_>, board: &Board, config: &VmConfig, memory: &mut RamMap, fi
         GicKind::V2 => vgic::Version::V2,
         GicKind::V3 => vgic::Version::V3,
     };
-    let shape = vgic::Config { version, vcpus: config.cpus, spis: GUEST_SPIS };
-    let vgic = Vgic::new(&shape).map_err(|_| Stop("this many vCPUs do not fit its interrupt controller"))?;
+    let shape = vgic::Config {
+        version,
+        vcpus: config.cpus,
+        spis: GUEST_SPIS,
+    };
+    let vgic = Vgic::new(&shape)
+        .map_err(|_| Stop("this many vCPUs do not fit its interrupt controller"))?;
     let id = u16::try_from(config.id).map_err(|_| Stop("VM numbers go up to 65535"))?;
     let mut vm = Vm {
         id,
         name: config.name.clone(),
-        vcpus: (0..config.cpus).map(|index| Vcpu::new(index, first_cpu + index)).collect(),
+        vcpus: (0..config.cpus)
+            .map(|index| Vcpu::new(index, first_cpu + index))
+            .collect(),
         ram,
         stage2: stage2()?,
         vgic,
-        redistributor_bytes: if version == vgic::Version::V3 { config.cpus as u64 * 0x2_0000 } else { 0 },
+        redistributor_bytes: if version == vgic::Version::V3 {
+            config.cpus as u64 * 0x2_0000
+        } else {
+            0
+        },
         features: features(version),
-        mitigations: Mitigations { csv2: (regs::id_register(4, 0) >> 56) & 0xf != 0 },
+        mitigations: Mitigations {
+            csv2: (regs::id_register(4, 0) >> 56) & 0xf != 0,
+        },
         devices: Devices::new(bridge(board, config)?),
         masters: Vec::new(),
         passed: Vec::new(),
@@ -102,11 +135,14 @@ fn vm(tree: &Tree<'_>, board: &Board, config: &VmConfig, memory: &mut RamMap, fi
         counters: Counters::default(),
         epoch: 0.into(),
     };
-    vm.map_fixed().map_err(|_| Stop("its memory cannot be mapped"))?;
+    vm.map_fixed()
+        .map_err(|_| Stop("its memory cannot be mapped"))?;
     adopt(tree, config, &mut vm);
     vm.scmi = scmi(&vm, memory);
     if let Some(scmi) = &vm.scmi {
-        let page = vm.stage2.map(Ipa(map::SCMI_SHMEM.base), Pa(scmi.page()), 4096, SHARED);
+        let page = vm
+            .stage2
+            .map(Ipa(map::SCMI_SHMEM.base), Pa(scmi.page()), 4096, SHARED);
         page.map_err(|_| Stop("its SCMI page cannot be mapped"))?;
     }
     log::info!(
@@ -119,18 +155,24 @@ fn vm(tree: &Tree<'_>, board: &Board, config: &VmConfig, memory: &mut RamMap, fi
     );
     let vm: &'static Vm = Box::leak(Box::new(vm));
     if !vm.masters.is_empty() {
-        vm.dma.call_once(|| GuestDma::new(vm, policy(config), config.iommu == GuestIommu::Virtio));
+        vm.dma
+            .call_once(|| GuestDma::new(vm, policy(config), config.iommu == GuestIommu::Virtio));
     }
     Ok(vm)
 }
 
 /// The VM's virtual host bridge, if it has PCI functions.
 fn bridge(board: &Board, config: &VmConfig) -> Result<Option<VmHost>, Stop> {
-    let mut hosts = config.devices.iter().filter_map(|device| match device.kind {
-        DeviceKind::Pci { host, rid, .. } => Some((host, Rid(rid))),
-        DeviceKind::Platform { .. } => None,
-    });
-    let Some((host, first)) = hosts.next() else { return Ok(None) };
+    let mut hosts = config
+        .devices
+        .iter()
+        .filter_map(|device| match device.kind {
+            DeviceKind::Pci { host, rid, .. } => Some((host, Rid(rid))),
+            DeviceKind::Platform { .. } => None,
+        });
+    let Some((host, first)) = hosts.next() else {
+        return Ok(None);
+    };
     let mut rids = alloc::vec![first];
     for (other, rid) in hosts {
         if other != host {
@@ -151,9 +193,18 @@ fn bridge(board: &Board, config: &VmConfig) -> Result<Option<VmHost>, Stop> {
 fn adopt(tree: &Tree<'_>, config: &VmConfig, vm: &mut Vm) {
     let mut room = Allocator::new();
     let streams = |device: &DeviceConfig| -> Vec<(usize, u32)> {
-        device.streams.iter().filter_map(|s| Some((smmus::at(s.smmu)?, s.id))).collect()
+        device
+            .streams
+            .iter()
+            .filter_map(|s| Some((smmus::at(s.smmu)?, s.id)))
+            .collect()
     };
-    let mut units: Vec<usize> = config.devices.iter().flat_map(streams).map(|(unit, _)| unit).collect();
+    let mut units: Vec<usize> = config
+        .devices
+        .iter()
+        .flat_map(streams)
+        .map(|(unit, _)| unit)
+        .collect();
     units.sort_unstable();
     units.dedup();
     vm.places = masters::places(vm, &units);
@@ -163,8 +214,14 @@ fn adopt(tree: &Tree<'_>, config: &VmConfig, vm: &mut Vm) {
             DeviceKind::Platform { .. } => None,
         };
         let sources = device.power_sources.iter().map(source).collect();
-        let endpoint = rid.map_or(0x1_0000 + vm.masters.len() as u32, |rid| virtual_rid(vm, rid));
-        let identity = Identity { name: device.name.clone(), endpoint, rid };
+        let endpoint = rid.map_or(0x1_0000 + vm.masters.len() as u32, |rid| {
+            virtual_rid(vm, rid)
+        });
+        let identity = Identity {
+            name: device.name.clone(),
+            endpoint,
+            rid,
+        };
         match Master::new(identity, &streams(device), sources, &vm.places) {
             Ok(master) => vm.masters.push(master),
             Err(error) => {
@@ -173,12 +230,22 @@ fn adopt(tree: &Tree<'_>, config: &VmConfig, vm: &mut Vm) {
             }
         }
         let passed = Passed::new(tree, device, vm.masters.len() - 1, &mut room);
-        match passed.and_then(|passed| passed.map(|passed| passed.install(vm).map(|()| passed)).transpose()) {
+        match passed.and_then(|passed| {
+            passed
+                .map(|passed| passed.install(vm).map(|()| passed))
+                .transpose()
+        }) {
             Ok(passed) => vm.passed.extend(passed),
             Err(why) => log::error!("{}: {}: {why}: it is not given", vm.name, device.name),
         }
     }
-    for (physical, number) in vm.devices.pci.as_ref().map(VmHost::routes).unwrap_or_default() {
+    for (physical, number) in vm
+        .devices
+        .pci
+        .as_ref()
+        .map(VmHost::routes)
+        .unwrap_or_default()
+    {
         if vm.vgic.assign_hw_spi(number, physical).is_err() {
             log::error!("{}: interrupt {physical} cannot be given to it", vm.name);
         }
@@ -187,7 +254,11 @@ fn adopt(tree: &Tree<'_>, config: &VmConfig, vm: &mut Vm) {
 
 /// The number under which the VM sees a function.
 fn virtual_rid(vm: &Vm, rid: Rid) -> u32 {
-    vm.devices.pci.as_ref().and_then(|pci| pci.virtual_rid(rid)).map_or(0, |rid| u32::from(rid.0))
+    vm.devices
+        .pci
+        .as_ref()
+        .and_then(|pci| pci.virtual_rid(rid))
+        .map_or(0, |rid| u32::from(rid.0))
 }
 
 /// The SCMI page: the guest maps it as device memory, so stage 2 leaves it
@@ -206,12 +277,17 @@ fn scmi(vm: &Vm, memory: &mut RamMap) -> Option<Scmi> {
     if domains.is_empty() {
         return None;
     }
-    memory.take(4096, 4096).map(|page| Scmi::new(page, &domains))
+    memory
+        .take(4096, 4096)
+        .map(|page| Scmi::new(page, &domains))
 }
 
 /// What the operator allows the VM to do with its own domains.
 fn policy(config: &VmConfig) -> Policy {
-    Policy { strict: config.strict_dma, ..Policy::default() }
+    Policy {
+        strict: config.strict_dma,
+        ..Policy::default()
+    }
 }
 
 const fn source(source: &PowerSource) -> Source {
@@ -227,14 +303,21 @@ const fn source(source: &PowerSource) -> Source {
 fn images(config: &VmConfig, memory: &RamMap) -> Result<Images, Stop> {
     let bytes = |source: &File| match source {
         File::Memory(region) => memory.module(*region),
-        File::File(_) => None,
+        File::File(name) => super::boot::packed_files()
+            .into_iter()
+            .find(|(packed, ..)| packed == name)
+            .map(|(_, _, bytes)| bytes),
     };
     let kernel = bytes(&config.kernel.source).ok_or(Stop("its kernel is not in memory"))?;
     let ramdisk = match &config.ramdisk {
         Some(module) => Some(bytes(&module.source).ok_or(Stop("its RAM disk is not in memory"))?),
         None => None,
     };
-    Ok(Images { kernel, ramdisk, bootargs: config.kernel.bootargs.clone() })
+    Ok(Images {
+        kernel,
+        ramdisk,
+        bootargs: config.kernel.bootargs.clone(),
+    })
 }
 
 /// Memory in as few pieces as there is room for.
@@ -259,13 +342,19 @@ fn stage2() -> Result<Stage2, Stop> {
         4 => 44,
         _ => 48,
     };
-    let config = Config::new(Granule::K4, IPA_BITS.min(pa_bits), pa_bits).map_err(|_| Stop("no stage-2 tables for this CPU"))?;
+    let config = Config::new(Granule::K4, IPA_BITS.min(pa_bits), pa_bits)
+        .map_err(|_| Stop("no stage-2 tables for this CPU"))?;
     Stage2::new(config, TableMemory).map_err(|_| Stop("no memory for its tables"))
 }
 
 fn features(version: vgic::Version) -> Features {
-    let offer = Offer { gicv3: version == vgic::Version::V3, ipa_bits: IPA_BITS as u8 };
-    Features::new(offer, |register| regs::id_register(register.crm(), register.op2()))
+    let offer = Offer {
+        gicv3: version == vgic::Version::V3,
+        ipa_bits: IPA_BITS as u8,
+    };
+    Features::new(offer, |register| {
+        regs::id_register(register.crm(), register.op2())
+    })
 }
 
 /// The timer's and the GIC's private interrupts.
@@ -286,18 +375,31 @@ pub fn private_interrupts(board: &Board) -> Result<Private, Stop> {
 /// Shared interrupts and whom they go to.
 pub fn owners(board: &Board, vms: &[&'static Vm]) -> BTreeMap<u32, Owner> {
     let mut owners = BTreeMap::new();
-    let console = board.console.and_then(|index| board.uarts.get(index)).and_then(|uart| uart.irq);
+    let console = board
+        .console
+        .and_then(|index| board.uarts.get(index))
+        .and_then(|uart| uart.irq);
     if let Some(irq) = console {
         owners.insert(irq.intid, Owner::Console);
     }
     for (index, unit) in smmus::units().iter().enumerate() {
-        let irqs = board.smmus.iter().find(|s| s.node == unit.node).map(|s| s.irqs.as_slice());
+        let irqs = board
+            .smmus
+            .iter()
+            .find(|s| s.node == unit.node)
+            .map(|s| s.irqs.as_slice());
         for irq in irqs.unwrap_or_default().iter().flatten() {
             owners.insert(irq.intid, Owner::Smmu(index));
         }
     }
     for &vm in vms {
-        for (physical, number) in vm.devices.pci.as_ref().map(VmHost::routes).unwrap_or_default() {
+        for (physical, number) in vm
+            .devices
+            .pci
+            .as_ref()
+            .map(VmHost::routes)
+            .unwrap_or_default()
+        {
             owners.insert(physical, Owner::Guest(vm, number));
         }
         for (number, physical) in vm.passed.iter().flat_map(Passed::interrupts) {

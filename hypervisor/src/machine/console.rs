@@ -32,7 +32,11 @@ struct State {
     own: Ring<16384>,
 }
 
-static STATE: SpinMutex<State> = SpinMutex::new(State { uart: None, mux: None, own: Ring::new() });
+static STATE: SpinMutex<State> = SpinMutex::new(State {
+    uart: None,
+    mux: None,
+    own: Ring::new(),
+});
 /// Set when EL2 itself has failed: whoever holds the lock may never return it.
 static LAST_WORDS: AtomicBool = AtomicBool::new(false);
 /// A copy of the UART for that case.
@@ -129,7 +133,14 @@ impl State {
 
     /// Moves what can be moved without waiting.
     fn advance(&mut self) {
-        let Self { uart: Some(uart), mux: Some(mux), own } = self else { return };
+        let Self {
+            uart: Some(uart),
+            mux: Some(mux),
+            own,
+        } = self
+        else {
+            return;
+        };
         loop {
             let any = mux.pump(|source, out| fetch(own, source, out));
             let left = mux.drain(|byte| uart.try_put(byte));
@@ -146,9 +157,18 @@ impl State {
 /// The next bytes of `source`.
 fn fetch(own: &mut Ring<16384>, source: usize, out: &mut [u8]) -> usize {
     if source == HYPERVISOR {
-        return out.iter_mut().zip(core::iter::from_fn(|| own.pop())).map(|(slot, byte)| *slot = byte).count();
+        return out
+            .iter_mut()
+            .zip(core::iter::from_fn(|| own.pop()))
+            .map(|(slot, byte)| *slot = byte)
+            .count();
     }
-    let Some(vm) = source.checked_sub(1).and_then(|index| board::vms().get(index)) else { return 0 };
+    let Some(vm) = source
+        .checked_sub(1)
+        .and_then(|index| board::vms().get(index))
+    else {
+        return 0;
+    };
     let (count, outcome) = vm.devices.uart.fetch(out, |high| vm.uart_line(high));
     irq::kick_vcpus(vm, outcome.line.unwrap_or_default());
     count
@@ -232,7 +252,10 @@ pub fn interrupt() {
             let Some(uart) = state.uart else { return };
             uart.ack_interrupts();
             let Some(byte) = uart.get() else { break };
-            state.mux.as_mut().map_or(Typed::Nothing, |mux| mux.typed(byte))
+            state
+                .mux
+                .as_mut()
+                .map_or(Typed::Nothing, |mux| mux.typed(byte))
         };
         match typed {
             Typed::ForVm(index, byte) => give(index, byte),

@@ -33,13 +33,18 @@ impl Devices {
     /// Devices as after reset.
     #[must_use]
     pub const fn new(pci: Option<VmHost>) -> Self {
-        Self { uart: Pl011::new(), pci }
+        Self {
+            uart: Pl011::new(),
+            pci,
+        }
     }
 
     /// Whether `ipa` may be a register window of a device given to the VM.
     #[must_use]
     pub fn is_device_memory(&self, ipa: u64) -> bool {
-        within(map::PCI_MMIO, ipa).or(within(super::passed::WINDOW, ipa)).is_some()
+        within(map::PCI_MMIO, ipa)
+            .or(within(super::passed::WINDOW, ipa))
+            .is_some()
     }
 
     /// Reads `size` bytes at `ipa`; `None` if nothing is there.
@@ -67,10 +72,18 @@ impl Devices {
         if let (Some(viommu), Some(offset)) = (viommu(vm), within(map::VIRTIO_IOMMU, ipa)) {
             let written = viommu.write(offset as u64, size, value);
             irq::kick_vcpus(vm, vm.viommu_line(written.line).without(me.index));
-            return if written.again { Stored::Again } else { Stored::Done };
+            return if written.again {
+                Stored::Again
+            } else {
+                Stored::Done
+            };
         }
-        let Some(offset) = within(map::UART, ipa) else { return Stored::Nothing };
-        let outcome = self.uart.write(offset, value as u32, |high| vm.uart_line(high));
+        let Some(offset) = within(map::UART, ipa) else {
+            return Stored::Nothing;
+        };
+        let outcome = self
+            .uart
+            .write(offset, value as u32, |high| vm.uart_line(high));
         irq::kick_vcpus(vm, outcome.line.unwrap_or_default().without(me.index));
         if outcome.output {
             console::pump();

@@ -6,20 +6,33 @@ use crate::machine::console;
 /// Started by firmware at EL1 or EL3: says so and returns to be parked. Runs
 /// without translation, caches or heap.
 pub extern "C" fn wrong_exception_level(dtb: u64, level: u64) {
-    let Some(early) = ram::device_tree(dtb).and_then(|blob| platform::early::scan(blob).ok()) else { return };
+    let Some(early) = ram::device_tree(dtb).and_then(|blob| platform::early::scan(blob).ok())
+    else {
+        return;
+    };
     let Some(uart) = early.console else { return };
     let remedy = if level == 1 {
         "start it at EL2 (QEMU: -M virt,virtualization=on; U-Boot: enable EL2 hand-over)"
     } else {
         "let EL3 firmware (TF-A) start it at EL2"
     };
-    console::print_early(&uart, format_args!("[stagegate] error: started at EL{level}, needs EL2: {remedy}\n"));
+    console::print_early(
+        &uart,
+        format_args!("[stagegate] error: started at EL{level}, needs EL2: {remedy}\n"),
+    );
 }
 
 /// A fault taken at EL2: reports it. The vectors park this CPU afterwards.
 pub extern "C" fn el2_fault(frame: &Frame, kind: u64) {
     console::last_words();
-    let kind = ["synchronous exception", "interrupt", "fast interrupt", "SError"].get(kind as usize).unwrap_or(&"exception");
+    let kind = [
+        "synchronous exception",
+        "interrupt",
+        "fast interrupt",
+        "SError",
+    ]
+    .get(kind as usize)
+    .unwrap_or(&"exception");
     let elr = regs::elr_el2::read();
     let base = crate::arch::boot::image().start;
     log::error!(
@@ -39,5 +52,7 @@ pub extern "C" fn el2_fault(frame: &Frame, kind: u64) {
 pub fn panic(info: &core::panic::PanicInfo<'_>) {
     console::last_words();
     log::error!("panic: {info}");
-    trace::backtrace(trace::frame_pointer(), |at| log::error!("  called from image+{at:#x}"));
+    trace::backtrace(trace::frame_pointer(), |at| {
+        log::error!("  called from image+{at:#x}")
+    });
 }

@@ -20,8 +20,11 @@ static SINCE: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new
 pub fn report(unit: &Unit, fault: Fault) {
     let index = smmus::at(unit.node);
     let owner = fault.link.and_then(|link| {
-        let owns = |master: &&super::masters::Master| index.is_some_and(|index| master.owns(index, link));
-        board::vms().iter().find_map(|&vm| Some((vm, vm.masters.iter().find(owns)?)))
+        let owns =
+            |master: &&super::masters::Master| index.is_some_and(|index| master.owns(index, link));
+        board::vms()
+            .iter()
+            .find_map(|&vm| Some((vm, vm.masters.iter().find(owns)?)))
     });
     if let Some((vm, master)) = owner
         && let Some(dma) = vm.dma.get()
@@ -44,11 +47,22 @@ fn show(fault: &Fault, owner: Option<(&super::vm::Vm, &super::masters::Master)>)
     if COUNT.fetch_add(1, Ordering::Relaxed) >= SHOWN {
         return;
     }
-    let (vm, master) = owner.map_or(("nobody", "an unknown master"), |(vm, master)| (vm.name.as_str(), master.name.as_str()));
+    let (vm, master) = owner.map_or(("nobody", "an unknown master"), |(vm, master)| {
+        (vm.name.as_str(), master.name.as_str())
+    });
     let record = &fault.record;
     let what = if record.write { "write" } else { "read" };
     match record.address {
-        Some(address) => log::warn!("DMA fault: {vm}: {master} (stream {:#x}): {what} at {:#x}: {:?}", record.stream.0, address.0, record.kind),
-        None => log::warn!("DMA fault: {vm}: {master} (stream {:#x}): {:?}", record.stream.0, record.kind),
+        Some(address) => log::warn!(
+            "DMA fault: {vm}: {master} (stream {:#x}): {what} at {:#x}: {:?}",
+            record.stream.0,
+            address.0,
+            record.kind
+        ),
+        None => log::warn!(
+            "DMA fault: {vm}: {master} (stream {:#x}): {:?}",
+            record.stream.0,
+            record.kind
+        ),
     }
 }

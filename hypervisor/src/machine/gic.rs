@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use platform::facts::{self, GicKind};
-use platform::gic::{CpuInterface, Distributor, Error, Gich, Local, Redistributor, Target, Version, is_strided};
+use platform::gic::{
+    CpuInterface, Distributor, Error, Gich, Local, Redistributor, Target, Version, is_strided,
+};
 use platform::mmio::Window;
 use spin::Once;
 use spin::mutex::SpinMutex;
@@ -59,7 +61,10 @@ pub fn init(facts: &facts::Gic) -> Result<(), Error> {
         masks: [const { AtomicU8::new(0) }; MAX_CPUS],
         configuring: SpinMutex::new(()),
     };
-    let boot = Target { mpidr: board::this_mpidr(), mask: gic.distributor.own_mask() };
+    let boot = Target {
+        mpidr: board::this_mpidr(),
+        mask: gic.distributor.own_mask(),
+    };
     gic.distributor.init(boot)?;
     GIC.call_once(|| gic);
     Ok(())
@@ -71,7 +76,11 @@ fn v2(facts: &facts::Gic) -> Option<V2> {
     let len = usize::try_from(cpu.size).ok()?;
     // With 64 KiB steps each 4 KiB page has 16 copies; the last copy of the
     // first page and the first of the second are neighbours.
-    let skip = if is_strided(&cpu_window, len) { 0xf000 } else { 0 };
+    let skip = if is_strided(&cpu_window, len) {
+        0xf000
+    } else {
+        0
+    };
     Some(V2 {
         cpu: CpuInterface::new(cpu_window, len),
         lists: Gich::new(mmio::window(lists.base, lists.size)),
@@ -84,7 +93,9 @@ fn v2(facts: &facts::Gic) -> Option<V2> {
 /// # Errors
 /// There is no redistributor for this CPU, or it does not answer.
 pub fn init_cpu() -> Result<(), Error> {
-    let (Some(gic), Some(index)) = (GIC.get(), board::this_cpu()) else { return Ok(()) };
+    let (Some(gic), Some(index)) = (GIC.get(), board::this_cpu()) else {
+        return Ok(());
+    };
     let local = local(gic)?;
     local.init()?;
     if let (Some(slot), Some(mask)) = (gic.locals.get(index), gic.masks.get(index)) {
@@ -102,13 +113,20 @@ fn local(gic: &Gic) -> Result<Local<Window>, Error> {
         return Ok(Local::V2(gic.distributor, v2.cpu));
     }
     let mpidr = board::this_mpidr();
-    let found = gic.redistributors.iter().find_map(|w| Redistributor::find(*w, w.len(), gic.stride, mpidr).ok());
-    found.map(Local::V3).ok_or(Error::NoRedistributor(mpidr as u32))
+    let found = gic
+        .redistributors
+        .iter()
+        .find_map(|w| Redistributor::find(*w, w.len(), gic.stride, mpidr).ok());
+    found
+        .map(Local::V3)
+        .ok_or(Error::NoRedistributor(mpidr as u32))
 }
 
 /// Enables a private interrupt of this CPU.
 pub fn enable_private(intid: u32) {
-    let local = GIC.get().and_then(|gic| gic.locals.get(board::this_cpu()?)?.get());
+    let local = GIC
+        .get()
+        .and_then(|gic| gic.locals.get(board::this_cpu()?)?.get());
     if local.is_none_or(|local| local.set_enabled(intid, true).is_err()) {
         log::error!("private interrupt {intid} cannot be enabled");
     }
@@ -118,8 +136,17 @@ pub fn enable_private(intid: u32) {
 /// changed only if it was off.
 pub fn enable_shared(intid: u32, cpu: usize, edge: bool) {
     let Some(gic) = GIC.get() else { return };
-    let mask = gic.masks.get(cpu).map_or(0, |mask| mask.load(Ordering::Acquire));
-    gic.distributor.set_route(intid, Target { mpidr: board::mpidr(cpu), mask });
+    let mask = gic
+        .masks
+        .get(cpu)
+        .map_or(0, |mask| mask.load(Ordering::Acquire));
+    gic.distributor.set_route(
+        intid,
+        Target {
+            mpidr: board::mpidr(cpu),
+            mask,
+        },
+    );
     if !gic.distributor.is_enabled(intid) {
         let _serial = gic.configuring.lock();
         gic.distributor.set_edge(intid, edge);
@@ -180,7 +207,10 @@ pub fn send_sgi(intid: u32, index: usize) {
         return gic_cpu::send_sgi(intid, board::mpidr(index));
     }
     cache::dsb_ish();
-    let mask = gic.masks.get(index).map_or(0, |mask| mask.load(Ordering::Acquire));
+    let mask = gic
+        .masks
+        .get(index)
+        .map_or(0, |mask| mask.load(Ordering::Acquire));
     gic.distributor.send_sgi(mask, intid);
 }
 
@@ -213,7 +243,10 @@ impl Lrs {
     pub fn here() -> Self {
         match GIC.get().and_then(|gic| gic.v2.as_ref()) {
             None => Self::V3,
-            Some(v2) => Self::V2(GichRegisters { gich: &v2.lists, gicc: &v2.cpu }),
+            Some(v2) => Self::V2(GichRegisters {
+                gich: &v2.lists,
+                gicc: &v2.cpu,
+            }),
         }
     }
 }
@@ -260,8 +293,14 @@ impl ListRegisters for Lrs {
         match self {
             Self::V3 => {
                 let none = if wanted.no_pending { ich_hcr::NPIE } else { 0 };
-                let missing = if wanted.entry_not_present { ich_hcr::LRENPIE } else { 0 };
-                gic_cpu::set_hcr(gic_cpu::hcr() & ich_hcr::EOI_COUNT | ich_hcr::EN | none | missing);
+                let missing = if wanted.entry_not_present {
+                    ich_hcr::LRENPIE
+                } else {
+                    0
+                };
+                gic_cpu::set_hcr(
+                    gic_cpu::hcr() & ich_hcr::EOI_COUNT | ich_hcr::EN | none | missing,
+                );
             }
             Self::V2(v2) => v2.set_maintenance(wanted),
         }

@@ -17,7 +17,8 @@ use super::smmus::{self, Unit};
 use super::vm::Vm;
 use crate::arch::tables::QuotaMemory;
 use crate::dma::{
-    DomainKey, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, NotRam, Outside, Policy, PowerReport, Target, VmDma,
+    DomainKey, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, NotRam,
+    Outside, Policy, PowerReport, Target, VmDma,
 };
 use crate::hypercall::Calls;
 use crate::power::evidence::{Event, Source, Word};
@@ -40,11 +41,19 @@ impl GuestDma {
     #[must_use]
     pub fn new(vm: &'static Vm, policy: Policy, viommu: bool) -> Self {
         let endpoints: Vec<u32> = vm.masters.iter().map(|master| master.endpoint).collect();
-        let side = Side { vm, tables: QuotaMemory::new(QUOTA), domains: SpinMutex::new(BTreeMap::new()) };
+        let side = Side {
+            vm,
+            tables: QuotaMemory::new(QUOTA),
+            domains: SpinMutex::new(BTreeMap::new()),
+        };
         let fixed: [Fixed; 0] = [];
         let core = VmDma::new(side, vm.id, *vm.stage2.config(), &endpoints, &fixed, policy);
         let core: &'static VmDma<Side> = Box::leak(Box::new(core));
-        Self { core, calls: Calls::new(core, &vm.ram), viommu: viommu.then(|| Viommu::new(core, &vm.ram)) }
+        Self {
+            core,
+            calls: Calls::new(core, &vm.ram),
+            viommu: viommu.then(|| Viommu::new(core, &vm.ram)),
+        }
     }
 
     /// A hypercall of the vendor range.
@@ -56,12 +65,21 @@ impl GuestDma {
     /// A fault of one of the VM's masters, for the VM itself.
     pub fn fault(&self, vm: &'static Vm, endpoint: u32, fault: &smmu::Fault) {
         let record = &fault.record;
-        let mut flags = if record.write { EventFlags::WRITE } else { EventFlags::READ };
+        let mut flags = if record.write {
+            EventFlags::WRITE
+        } else {
+            EventFlags::READ
+        };
         if record.address.is_some() {
             flags |= EventFlags::ADDRESS;
         }
         let iova = record.address.map_or(0, |address| address.0);
-        let raise = self.core.events.push(Report { reason: EventReason::Mapping, flags, endpoint, iova });
+        let raise = self.core.events.push(Report {
+            reason: EventReason::Mapping,
+            flags,
+            endpoint,
+            iova,
+        });
         if let Some(viommu) = &self.viommu {
             super::irq::kick_vcpus(vm, vm.viommu_line(viommu.deliver()));
         } else if raise {
@@ -91,12 +109,21 @@ impl Side {
     }
 
     /// The domain for `key` at SMMU `index`, made if need be.
-    fn domain(&self, index: usize, unit: &Unit, key: DomainKey, root: Pa, config: &Config) -> Result<DomainId, HardwareError> {
+    fn domain(
+        &self,
+        index: usize,
+        unit: &Unit,
+        key: DomainKey,
+        root: Pa,
+        config: &Config,
+    ) -> Result<DomainId, HardwareError> {
         let mut domains = self.domains.lock();
         if let Some(&domain) = domains.get(&at(index, key)) {
             return Ok(domain);
         }
-        let made = unit.smmu.create_domain(&smmu::Stage2::of(root, config), None);
+        let made = unit
+            .smmu
+            .create_domain(&smmu::Stage2::of(root, config), None);
         let domain = made.map_err(|_| HardwareError::NoContext)?;
         domains.insert(at(index, key), domain);
         Ok(domain)
@@ -105,7 +132,11 @@ impl Side {
     /// The SMMUs that know `key`.
     fn known(&self, key: DomainKey) -> Vec<(usize, DomainId)> {
         let domains = self.domains.lock();
-        domains.iter().filter(|(k, _)| **k == at(k.0, key)).map(|(&(index, ..), &domain)| (index, domain)).collect()
+        domains
+            .iter()
+            .filter(|(k, _)| **k == at(k.0, key))
+            .map(|(&(index, ..), &domain)| (index, domain))
+            .collect()
     }
 }
 
@@ -118,7 +149,12 @@ impl Outside for Side {
 
     fn lookup(&self, ipa: Ipa) -> Option<Extent> {
         if let Some((pa, len)) = self.vm.ram.stretch(ipa.0) {
-            return Some(Extent { pa: Pa(pa), len, kind: ExtentKind::Ram, writable: true });
+            return Some(Extent {
+                pa: Pa(pa),
+                len,
+                kind: ExtentKind::Ram,
+                writable: true,
+            });
         }
         // Only BARs and registers of the VM's own devices are for DMA; the rest
         // of its map is the virtual machine's furniture.
@@ -127,13 +163,22 @@ impl Outside for Side {
         }
         let (pa, attrs, size) = self.vm.stage2.translate(ipa)?;
         let left = size - (ipa.0 & (size - 1));
-        Some(Extent { pa, len: left, kind: ExtentKind::Device, writable: attrs.writable() })
+        Some(Extent {
+            pa,
+            len: left,
+            kind: ExtentKind::Device,
+            writable: attrs.writable(),
+        })
     }
 
     fn attach(&self, endpoint: usize, target: Target) -> Result<(), HardwareError> {
-        let Some(master) = self.master(endpoint) else { return Ok(()) };
+        let Some(master) = self.master(endpoint) else {
+            return Ok(());
+        };
         for &(index, link) in master.links() {
-            let Some(unit) = smmus::units().get(index) else { continue };
+            let Some(unit) = smmus::units().get(index) else {
+                continue;
+            };
             let done = match target {
                 Target::Blocked => unit.smmu.detach(link),
                 Target::Vm => match self.vm.places.iter().find(|place| place.unit == index) {
@@ -177,15 +222,28 @@ impl Outside for Side {
     }
 
     fn info(&self, endpoint: usize) -> EndpointInfo {
-        let Some(master) = self.master(endpoint) else { return EndpointInfo::default() };
-        let coherent = |&(index, _): &(usize, _)| smmus::units().get(index).is_some_and(|unit: &Unit| unit.coherent());
-        EndpointInfo { coherent: master.links().iter().all(coherent), power_tracked: master.is_tracked() }
+        let Some(master) = self.master(endpoint) else {
+            return EndpointInfo::default();
+        };
+        let coherent = |&(index, _): &(usize, _)| {
+            smmus::units()
+                .get(index)
+                .is_some_and(|unit: &Unit| unit.coherent())
+        };
+        EndpointInfo {
+            coherent: master.links().iter().all(coherent),
+            power_tracked: master.is_tracked(),
+        }
     }
 
     fn power_set(&self, endpoint: usize, state: PowerState) -> Result<(), HardwareError> {
-        let Some(master) = self.master(endpoint) else { return Ok(()) };
+        let Some(master) = self.master(endpoint) else {
+            return Ok(());
+        };
         match state {
-            PowerState::On => master.before(Event::Hypercall(Word::Active)).map_err(|_| HardwareError::Power),
+            PowerState::On => master
+                .before(Event::Hypercall(Word::Active))
+                .map_err(|_| HardwareError::Power),
             PowerState::Off => {
                 master.after(Event::Hypercall(Word::Idle));
                 Ok(())
@@ -202,21 +260,43 @@ impl Outside for Side {
             Some(State::Idle | State::Suspending) => SmmuPower::OffPending,
             _ => SmmuPower::Off,
         };
-        PowerReport { endpoint: if active { PowerState::On } else { PowerState::Off }, smmu }
+        PowerReport {
+            endpoint: if active {
+                PowerState::On
+            } else {
+                PowerState::Off
+            },
+            smmu,
+        }
     }
 
     fn stats(&self, endpoint: usize, page: StatsPage) -> [u64; 3] {
-        let Some((index, link)) = self.master(endpoint).and_then(|master| master.links().first().copied()) else { return [0; 3] };
-        let Some(unit) = smmus::units().get(index) else { return [0; 3] };
+        let Some((index, link)) = self
+            .master(endpoint)
+            .and_then(|master| master.links().first().copied())
+        else {
+            return [0; 3];
+        };
+        let Some(unit) = smmus::units().get(index) else {
+            return [0; 3];
+        };
         let account = unit.smmu.stats().account;
         match page {
             StatsPage::Endpoint => {
                 let stats = unit.smmu.link_stats(link).unwrap_or_default();
                 [stats.active_ns / 1000, stats.idle_ns / 1000, stats.faults]
             }
-            StatsPage::SmmuTime => [account.on_ns / 1000, account.idle_ns / 1000, account.gated_ns / 1000],
+            StatsPage::SmmuTime => [
+                account.on_ns / 1000,
+                account.idle_ns / 1000,
+                account.gated_ns / 1000,
+            ],
             StatsPage::SmmuSwitches => [account.off_ns / 1000, account.wakes, account.gates],
-            StatsPage::SmmuWork => [account.deferrals_cancelled, account.invalidations_elided, account.sync_timeouts],
+            StatsPage::SmmuWork => [
+                account.deferrals_cancelled,
+                account.invalidations_elided,
+                account.sync_timeouts,
+            ],
         }
     }
 }
@@ -234,10 +314,11 @@ impl GuestMemory for super::ram::GuestRam {
 /// Where `Source` decides whether a device's power is followed at all.
 #[must_use]
 pub fn tracked(sources: crate::power::evidence::Sources) -> bool {
-    [Source::Pci, Source::Scmi, Source::Hypercall, Source::Mmio].iter().any(|&source| sources.has(source))
+    [Source::Pci, Source::Scmi, Source::Hypercall, Source::Mmio]
+        .iter()
+        .any(|&source| sources.has(source))
         && !sources.has(Source::AlwaysOn)
 }
 
 /// A VM's front ends, made once it is complete.
 pub type Slot = Once<GuestDma>;
-

@@ -60,7 +60,12 @@ pub fn init_cpu() -> Result<(), platform::gic::Error> {
     gic::init_cpu()?;
     gic::enable_private(KICK_SGI);
     if let Some(private) = PRIVATE.get() {
-        for intid in [private.virtual_timer, private.physical_timer, private.hyp_timer, private.maintenance] {
+        for intid in [
+            private.virtual_timer,
+            private.physical_timer,
+            private.hyp_timer,
+            private.maintenance,
+        ] {
             gic::enable_private(intid);
         }
     }
@@ -131,12 +136,16 @@ fn handle(intid: u32) -> bool {
 }
 
 fn private(intid: u32) -> bool {
-    let Some(numbers) = PRIVATE.get() else { return false };
+    let Some(numbers) = PRIVATE.get() else {
+        return false;
+    };
     let guest = |number| {
-        VcpuRef::here().filter(|me| me.vm.life.runs()).is_some_and(|me| {
-            let _own = me.vm.vgic.inject(me.index, number, Some(intid));
-            true
-        })
+        VcpuRef::here()
+            .filter(|me| me.vm.life.runs())
+            .is_some_and(|me| {
+                let _own = me.vm.vgic.inject(me.index, number, Some(intid));
+                true
+            })
     };
     if intid == numbers.virtual_timer {
         return guest(map::TIMER_VIRTUAL_PPI);
@@ -202,7 +211,9 @@ pub fn apply(me: &VcpuRef, effects: Effects) {
 
 /// Makes the physical side of assigned interrupt `number` what the guest wants.
 fn forward(vm: &Vm, number: u32) {
-    let Some(wish) = vm.vgic.hw_spi(number) else { return };
+    let Some(wish) = vm.vgic.hw_spi(number) else {
+        return;
+    };
     match wish.vcpu.and_then(|index| vm.vcpus.get(index)) {
         Some(vcpu) if wish.enabled => gic::enable_shared(wish.physical, vcpu.cpu, wish.edge),
         _ => gic::disable_shared(wish.physical),
@@ -232,7 +243,11 @@ pub fn unpark(me: &VcpuRef) {
 /// The VM has ended: none of its interrupts stays active or enabled.
 pub fn release(vm: &Vm) {
     vm.vgic.release_hw(gic::deactivate_shared);
-    for wish in vm.vgic.hw_spis().filter_map(|number| vm.vgic.hw_spi(number)) {
+    for wish in vm
+        .vgic
+        .hw_spis()
+        .filter_map(|number| vm.vgic.hw_spi(number))
+    {
         gic::disable_shared(wish.physical);
     }
 }

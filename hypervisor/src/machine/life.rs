@@ -70,11 +70,21 @@ impl Ending {
     }
 }
 
+impl Default for Life {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Life {
     /// A VM that starts as soon as its CPUs have come together.
     #[must_use]
     pub const fn new() -> Self {
-        Self { state: AtomicU32::new(ENDING), arrived: AtomicU32::new(0), resets: AtomicU32::new(0) }
+        Self {
+            state: AtomicU32::new(ENDING),
+            arrived: AtomicU32::new(0),
+            resets: AtomicU32::new(0),
+        }
     }
 
     /// The phase, and which end this is or was the last.
@@ -105,17 +115,22 @@ impl Life {
 
     /// Running → Ending; false if it was not running.
     fn end(&self, ending: Ending) -> bool {
-        let update = self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
-            (word & 0xf0 == RUNNING).then(|| ((word >> 8).wrapping_add(1) << 8) | ENDING | ending.code())
-        });
+        let update = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
+                (word & 0xf0 == RUNNING)
+                    .then(|| ((word >> 8).wrapping_add(1) << 8) | ENDING | ending.code())
+            });
         update.is_ok()
     }
 
     /// Off → Ending(PowerOn): the operator starts it again.
     fn start(&self) -> bool {
-        let update = self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
-            (word & 0xf0 == OFF).then(|| ((word >> 8).wrapping_add(1) << 8) | ENDING)
-        });
+        let update = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
+                (word & 0xf0 == OFF).then(|| ((word >> 8).wrapping_add(1) << 8) | ENDING)
+            });
         update.is_ok()
     }
 

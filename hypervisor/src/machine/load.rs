@@ -7,7 +7,9 @@ use platform::config::GuestIommu;
 use super::passed::Passed;
 use super::vm::{LoadError, Vm};
 use crate::arch::{regs, timer};
-use crate::guest::dt::{Chosen, Device, Gic, GuestPlatform, Intx, Iommu, PassedDevice, PciHost, Property, Scmi};
+use crate::guest::dt::{
+    Chosen, Device, Gic, GuestPlatform, Intx, Iommu, PassedDevice, PciHost, Property, Scmi,
+};
 use crate::guest::image::{self, GuestMemory, Layout, OutsideRam};
 use crate::guest::{Range, map};
 use crate::psci::Start;
@@ -18,7 +20,9 @@ struct Destination<'a>(&'a super::ram::GuestRam);
 
 impl GuestMemory for Destination<'_> {
     fn write(&mut self, ipa: u64, bytes: &[u8]) -> Result<(), OutsideRam> {
-        self.0.copy_in(ipa, bytes).map_err(|error| OutsideRam(error.0))
+        self.0
+            .copy_in(ipa, bytes)
+            .map_err(|error| OutsideRam(error.0))
     }
 }
 
@@ -28,10 +32,20 @@ impl GuestMemory for Destination<'_> {
 /// An image is damaged or does not fit; the VM must not run.
 pub fn load(vm: &Vm) -> Result<Start, LoadError> {
     let ram = Range::new(map::RAM_BASE, vm.ram.len());
-    let layout = image::load(vm.images.kernel, vm.images.ramdisk, ram, &mut Destination(&vm.ram))?;
+    let layout = image::load(
+        vm.images.kernel,
+        vm.images.ramdisk,
+        ram,
+        &mut Destination(&vm.ram),
+    )?;
     let tree = device_tree(vm, ram, &layout)?;
-    vm.ram.copy_in(layout.dtb.base, &tree).map_err(|error| LoadError::NoRoom(error.0))?;
-    Ok(Start { entry: layout.entry, context: layout.dtb.base })
+    vm.ram
+        .copy_in(layout.dtb.base, &tree)
+        .map_err(|error| LoadError::NoRoom(error.0))?;
+    Ok(Start {
+        entry: layout.entry,
+        context: layout.dtb.base,
+    })
 }
 
 fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadError> {
@@ -41,21 +55,39 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
     let properties: Vec<Vec<Property<'_>>> = vm.passed.iter().map(Passed::properties).collect();
     let clocks: Vec<Vec<u32>> = vm.passed.iter().map(|device| device.clocks(vm)).collect();
     let parts = properties.iter().zip(&clocks);
-    let passed: Vec<PassedDevice<'_>> =
-        vm.passed.iter().zip(parts).map(|(device, (list, clocks))| device.describe(vm, list, clocks)).collect();
+    let passed: Vec<PassedDevice<'_>> = vm
+        .passed
+        .iter()
+        .zip(parts)
+        .map(|(device, (list, clocks))| device.describe(vm, list, clocks))
+        .collect();
     let noise: Vec<u8> = (0..4).flat_map(|_| seed(vm).to_le_bytes()).collect();
     let platform = GuestPlatform {
         memory: &[ram],
         mpidrs: &mpidrs,
         gic: if vm.features.gicv3() {
-            Gic::V3 { distributor: map::GICD, redistributors: map::gicr(vcpus) }
+            Gic::V3 {
+                distributor: map::GICD,
+                redistributors: map::gicr(vcpus),
+            }
         } else {
-            Gic::V2 { distributor: map::GICD, cpu_interface: map::GICC }
+            Gic::V2 {
+                distributor: map::GICD,
+                cpu_interface: map::GICC,
+            }
         },
         msi: None,
-        uart: Some(Device { reg: map::UART, spi: map::UART_SPI }),
+        uart: Some(Device {
+            reg: map::UART,
+            spi: map::UART_SPI,
+        }),
         pci: vm.devices.pci.as_ref().map(|_| pci_host(vm, &intx)),
-        scmi: vm.scmi.as_ref().map(|_| Scmi { shmem: map::SCMI_SHMEM, function: SMC_ID, power_domains: true, clocks: true }),
+        scmi: vm.scmi.as_ref().map(|_| Scmi {
+            shmem: map::SCMI_SHMEM,
+            function: SMC_ID,
+            power_domains: true,
+            clocks: true,
+        }),
         iommu: iommu(vm),
         devices: &passed,
         chosen: Chosen {
@@ -71,7 +103,13 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
 /// The wires of every slot: QEMU's swizzle.
 fn intx() -> Vec<Intx> {
     let pins = (0..32).flat_map(|slot| (1..=4).map(move |pin| (slot, pin)));
-    pins.map(|(slot, pin)| Intx { bus: 0, slot, pin, spi: map::intx_spi(slot, pin) }).collect()
+    pins.map(|(slot, pin)| Intx {
+        bus: 0,
+        slot,
+        pin,
+        spi: map::intx_spi(slot, pin),
+    })
+    .collect()
 }
 
 /// The IOMMU that the guest may drive.
@@ -79,7 +117,10 @@ fn iommu(vm: &Vm) -> Option<Iommu> {
     match vm.iommu {
         GuestIommu::None => None,
         GuestIommu::Hypercall => Some(Iommu::Hypercall),
-        GuestIommu::Virtio => Some(Iommu::Virtio(Device { reg: map::VIRTIO_IOMMU, spi: map::VIRTIO_IOMMU_SPI })),
+        GuestIommu::Virtio => Some(Iommu::Virtio(Device {
+            reg: map::VIRTIO_IOMMU,
+            spi: map::VIRTIO_IOMMU_SPI,
+        })),
     }
 }
 

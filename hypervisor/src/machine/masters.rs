@@ -47,12 +47,27 @@ impl Master {
     ///
     /// # Errors
     /// Why an SMMU refused; the device must not be given to the VM.
-    pub fn new(identity: Identity, streams: &[(usize, u32)], sources: Sources, places: &[Place]) -> Result<Self, smmu::Error> {
-        let Identity { name, endpoint, rid } = identity;
+    pub fn new(
+        identity: Identity,
+        streams: &[(usize, u32)],
+        sources: Sources,
+        places: &[Place],
+    ) -> Result<Self, smmu::Error> {
+        let Identity {
+            name,
+            endpoint,
+            rid,
+        } = identity;
         let mut links = Vec::new();
         for place in places {
-            let Some(unit) = smmus::units().get(place.unit) else { continue };
-            let ids: Vec<StreamId> = streams.iter().filter(|(at, _)| *at == place.unit).map(|&(_, id)| StreamId(id)).collect();
+            let Some(unit) = smmus::units().get(place.unit) else {
+                continue;
+            };
+            let ids: Vec<StreamId> = streams
+                .iter()
+                .filter(|(at, _)| *at == place.unit)
+                .map(|&(_, id)| StreamId(id))
+                .collect();
             if ids.is_empty() {
                 continue;
             }
@@ -61,7 +76,14 @@ impl Master {
             links.push((place.unit, link));
         }
         let streams = streams.iter().map(|&(_, id)| id).collect();
-        Ok(Self { name, endpoint, rid, streams, links, evidence: SpinMutex::new(Evidence::new(sources)) })
+        Ok(Self {
+            name,
+            endpoint,
+            rid,
+            streams,
+            links,
+            evidence: SpinMutex::new(Evidence::new(sources)),
+        })
     }
 
     /// Something is about to happen that may make the master active: its
@@ -97,7 +119,9 @@ impl Master {
 
     fn wake(&self) -> Result<(), PowerDenied> {
         for (done, &(index, link)) in self.links.iter().enumerate() {
-            let Some(unit) = smmus::units().get(index) else { continue };
+            let Some(unit) = smmus::units().get(index) else {
+                continue;
+            };
             if let Err(error) = unit.smmu.master_active(link) {
                 log::error!("{}: {} does not come up: {error}", self.name, unit.path);
                 for &(index, link) in self.links.iter().take(done) {
@@ -142,10 +166,22 @@ impl Master {
 pub fn places(vm: &Vm, units: &[usize]) -> Vec<Place> {
     let mut places = Vec::new();
     for &index in units {
-        let Some(unit) = smmus::units().get(index) else { continue };
-        match unit.smmu.create_domain(&smmus::tables(vm), Some(Vmid(vm.id))) {
-            Ok(domain) => places.push(Place { unit: index, domain }),
-            Err(error) => log::error!("{}: {} cannot walk the VM's tables: {error}", vm.name, unit.path),
+        let Some(unit) = smmus::units().get(index) else {
+            continue;
+        };
+        match unit
+            .smmu
+            .create_domain(&smmus::tables(vm), Some(Vmid(vm.id)))
+        {
+            Ok(domain) => places.push(Place {
+                unit: index,
+                domain,
+            }),
+            Err(error) => log::error!(
+                "{}: {} cannot walk the VM's tables: {error}",
+                vm.name,
+                unit.path
+            ),
         }
     }
     places

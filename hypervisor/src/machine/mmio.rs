@@ -39,7 +39,11 @@ pub fn data_abort(me: VcpuRef, frame: &mut Frame, abort: &DataAbort) {
             Loaded::Nothing => false,
         }
     };
-    if done { run::skip() } else { nowhere(me, frame, abort) }
+    if done {
+        run::skip()
+    } else {
+        nowhere(me, frame, abort)
+    }
 }
 
 /// Outcome of a load.
@@ -55,7 +59,13 @@ enum Loaded {
 fn load(me: VcpuRef, ipa: u64, access: Access) -> Loaded {
     let vm = me.vm;
     if let Some((region, offset)) = gic(vm, ipa) {
-        return match vm.vgic.read(me.index, region, offset, access.size.into(), &mut Lrs::here()) {
+        return match vm.vgic.read(
+            me.index,
+            region,
+            offset,
+            access.size.into(),
+            &mut Lrs::here(),
+        ) {
             Read::Value(value) => Loaded::Value(value),
             Read::Retry(kick) => {
                 irq::kick_vcpus(vm, kick.without(me.index));
@@ -74,7 +84,14 @@ fn load(me: VcpuRef, ipa: u64, access: Access) -> Loaded {
 fn store(me: VcpuRef, ipa: u64, access: Access, value: u64) -> Stored {
     let vm = me.vm;
     if let Some((region, offset)) = gic(vm, ipa) {
-        let effects = vm.vgic.write(me.index, region, offset, access.size.into(), value, &mut Lrs::here());
+        let effects = vm.vgic.write(
+            me.index,
+            region,
+            offset,
+            access.size.into(),
+            value,
+            &mut Lrs::here(),
+        );
         irq::apply(&me, effects);
         return Stored::Done;
     }
@@ -98,16 +115,24 @@ fn gic(vm: &super::vm::Vm, ipa: u64) -> Option<(Region, usize)> {
 #[cold]
 fn nowhere(me: VcpuRef, frame: &Frame, abort: &DataAbort) {
     let ipa = abort.ipa.unwrap_or(0);
-    if abort.fault == Fault::Translation && me.vm.stage2.lookup(pgtable::Ipa(ipa)) != Lookup::Absent {
+    if abort.fault == Fault::Translation && me.vm.stage2.lookup(pgtable::Ipa(ipa)) != Lookup::Absent
+    {
         // Another CPU is mapping it or has just done so: the guest tries again.
         return;
     }
     if regs::vbar_el1::read() == 0 {
         let what = if abort.write { "write to" } else { "read from" };
-        return run::crash(me, frame, format_args!("{what} {ipa:#x}, where nothing is, before it set up exception vectors"));
+        return run::crash(
+            me,
+            frame,
+            format_args!("{what} {ipa:#x}, where nothing is, before it set up exception vectors"),
+        );
     }
     me.vm.counters.aborts(ipa);
-    run::raise(Exception::DataAbort { va: abort.va.unwrap_or(0), write: abort.write });
+    run::raise(Exception::DataAbort {
+        va: abort.va.unwrap_or(0),
+        write: abort.write,
+    });
 }
 
 /// An access that the syndrome does not describe. Cache maintenance by address
@@ -124,7 +149,12 @@ fn undecodable(me: VcpuRef, frame: &Frame, abort: &DataAbort) {
 #[cold]
 pub fn instruction_abort(me: VcpuRef, ipa: Option<u64>, va: u64) {
     if regs::vbar_el1::read() == 0 {
-        log::error!("{} vCPU {}: runs at {:#x}, where nothing is", me.vm.name, me.index, ipa.unwrap_or(va));
+        log::error!(
+            "{} vCPU {}: runs at {:#x}, where nothing is",
+            me.vm.name,
+            me.index,
+            ipa.unwrap_or(va)
+        );
         return super::life::request_end(me.vm, super::life::Ending::Crash);
     }
     run::raise(Exception::InstructionAbort { va });

@@ -44,16 +44,31 @@ pub fn menu(key: u8) {
         b'q' => board::power_off(),
         b'r' | b's' | b'g' | b'l' => typed(key),
         b'\r' | b'\n' => {}
-        _ => HELP.lines().for_each(|line| print(format_args!("{line}\n"))),
+        _ => HELP
+            .lines()
+            .for_each(|line| print(format_args!("{line}\n"))),
     }
 }
 
 fn numbered(command: u8, number: usize) {
     if command == b'l' {
-        let level = [log::LevelFilter::Error, log::LevelFilter::Warn, log::LevelFilter::Info, log::LevelFilter::Debug];
-        return log::set_max_level(level.get(number).copied().unwrap_or(log::LevelFilter::Debug));
+        let level = [
+            log::LevelFilter::Error,
+            log::LevelFilter::Warn,
+            log::LevelFilter::Info,
+            log::LevelFilter::Debug,
+        ];
+        return log::set_max_level(
+            level
+                .get(number)
+                .copied()
+                .unwrap_or(log::LevelFilter::Debug),
+        );
     }
-    let Some(vm) = number.checked_sub(1).and_then(|index| board::vms().get(index)) else {
+    let Some(vm) = number
+        .checked_sub(1)
+        .and_then(|index| board::vms().get(index))
+    else {
         return print(format_args!("there is no VM {number}\n"));
     };
     match command {
@@ -78,9 +93,15 @@ fn phase(vm: &Vm) -> &'static str {
 }
 
 fn vms() {
-    print(format_args!("VM name             state     vCPUs on  memory  resets\n"));
+    print(format_args!(
+        "VM name             state     vCPUs on  memory  resets\n"
+    ));
     for (index, vm) in board::vms().iter().enumerate() {
-        let on = vm.vcpus.iter().filter(|vcpu| vcpu.power.state() == State::On).count();
+        let on = vm
+            .vcpus
+            .iter()
+            .filter(|vcpu| vcpu.power.state() == State::On)
+            .count();
         print(format_args!(
             "{:>2} {:<16} {:<9} {:>3}/{:<5} {:>5} MiB {:>4}\n",
             index + 1,
@@ -96,5 +117,9 @@ fn vms() {
 
 fn memory() {
     let (total, used) = crate::arch::heap::usage();
-    print(format_args!("hypervisor's memory: {} KiB, {} KiB in use\n", total >> 10, used >> 10));
+    print(format_args!(
+        "hypervisor's memory: {} KiB, {} KiB in use\n",
+        total >> 10,
+        used >> 10
+    ));
 }

@@ -44,11 +44,21 @@ pub struct Allocator {
     phandle: u32,
 }
 
+impl Default for Allocator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Allocator {
     /// Nothing given out yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { address: WINDOW.base, spi: FIRST_SPI, phandle: phandle::FREE }
+        Self {
+            address: WINDOW.base,
+            spi: FIRST_SPI,
+            phandle: phandle::FREE,
+        }
     }
 
     /// Room for `size` bytes of registers.
@@ -66,20 +76,43 @@ impl Passed {
     ///
     /// # Errors
     /// Why it cannot be given.
-    pub fn new(tree: &Tree<'_>, config: &DeviceConfig, master: usize, room: &mut Allocator) -> Result<Option<Self>, &'static str> {
-        let DeviceKind::Platform { node, regs, irqs, clocks, .. } = &config.kind else { return Ok(None) };
+    pub fn new(
+        tree: &Tree<'_>,
+        config: &DeviceConfig,
+        master: usize,
+        room: &mut Allocator,
+    ) -> Result<Option<Self>, &'static str> {
+        let DeviceKind::Platform {
+            node,
+            regs,
+            irqs,
+            clocks,
+            ..
+        } = &config.kind
+        else {
+            return Ok(None);
+        };
         let mut windows = Vec::new();
         for region in regs {
             if region.base % 4096 != 0 || region.size % 4096 != 0 {
                 return Err("its registers share a page with something else");
             }
-            let base = room.registers(region.size).ok_or("too many registers for one VM")?;
+            let base = room
+                .registers(region.size)
+                .ok_or("too many registers for one VM")?;
             windows.push(Range::new(base, region.size));
         }
         let mut spis = Vec::new();
         for irq in irqs {
             let irq = irq.ok_or("one of its interrupts does not reach the GIC")?;
-            spis.push(Spi { number: room.spi, trigger: if irq.edge { Trigger::Edge } else { Trigger::Level } });
+            spis.push(Spi {
+                number: room.spi,
+                trigger: if irq.edge {
+                    Trigger::Edge
+                } else {
+                    Trigger::Level
+                },
+            });
             room.spi += 1;
         }
         let phandle = room.phandle;
@@ -104,36 +137,54 @@ impl Passed {
     /// Why that cannot be done.
     pub fn install(&self, vm: &Vm) -> Result<(), &'static str> {
         for (window, &physical) in self.regs.iter().zip(&self.physical) {
-            let mapped = vm.stage2.map(Ipa(window.base), Pa(physical), window.size, Attrs::DEVICE);
+            let mapped = vm
+                .stage2
+                .map(Ipa(window.base), Pa(physical), window.size, Attrs::DEVICE);
             mapped.map_err(|_| "its registers cannot be mapped")?;
         }
         for (number, physical) in self.interrupts() {
-            vm.vgic.assign_hw_spi(number, physical).map_err(|_| "its interrupt cannot be given away")?;
+            vm.vgic
+                .assign_hw_spi(number, physical)
+                .map_err(|_| "its interrupt cannot be given away")?;
         }
         Ok(())
     }
 
     /// Interrupt ids: (virtual, physical).
     pub fn interrupts(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.spis.iter().map(|spi| SPI_BASE + spi.number).zip(self.lines.iter().copied())
+        self.spis
+            .iter()
+            .map(|spi| SPI_BASE + spi.number)
+            .zip(self.lines.iter().copied())
     }
 
     /// Its copied properties, for [`describe`](Self::describe).
     #[must_use]
     pub fn properties(&self) -> Vec<Property<'_>> {
-        self.properties.iter().map(|(name, value)| Property { name, value }).collect()
+        self.properties
+            .iter()
+            .map(|(name, value)| Property { name, value })
+            .collect()
     }
 
     /// Its node in the guest's device tree. Clocks and power domain are the
     /// VM's own SCMI server's.
     #[must_use]
-    pub fn describe<'a>(&'a self, vm: &Vm, properties: &'a [Property<'a>], clocks: &'a [u32]) -> PassedDevice<'a> {
+    pub fn describe<'a>(
+        &'a self,
+        vm: &Vm,
+        properties: &'a [Property<'a>],
+        clocks: &'a [u32],
+    ) -> PassedDevice<'a> {
         PassedDevice {
             name: &self.name,
             phandle: Some(self.phandle),
             reg: &self.regs,
             interrupts: &self.spis,
-            power_domain: vm.scmi.as_ref().and_then(|scmi| scmi.domain_of(self.master)),
+            power_domain: vm
+                .scmi
+                .as_ref()
+                .and_then(|scmi| scmi.domain_of(self.master)),
             clocks,
             iommu_ids: &[],
             dma_coherent: self.coherent,
@@ -144,7 +195,10 @@ impl Passed {
     /// The SCMI clocks that stand for its own: all the same one.
     #[must_use]
     pub fn clocks(&self, vm: &Vm) -> Vec<u32> {
-        let clock = vm.scmi.as_ref().and_then(|scmi| scmi.domain_of(self.master));
+        let clock = vm
+            .scmi
+            .as_ref()
+            .and_then(|scmi| scmi.domain_of(self.master));
         clock.map_or(Vec::new(), |clock| alloc::vec![clock; self.clocks])
     }
 }
@@ -185,8 +239,24 @@ fn properties(tree: &Tree<'_>, node: NodeId, device: &str) -> Vec<(String, Vec<u
 
 /// Whether a property of this name refers to another node.
 fn refers(name: &str) -> bool {
-    const NAMES: &[&str] = &["resets", "reset-names", "phys", "phy-names", "phy-handle", "dmas", "dma-names", "interconnects", "nvmem-cells", "memory-region", "operating-points-v2"];
-    let starts = ["pinctrl-", "assigned-clock"].iter().any(|prefix| name.starts_with(prefix));
-    let ends = ["-supply", "-gpios", "-gpio"].iter().any(|suffix| name.ends_with(suffix));
+    const NAMES: &[&str] = &[
+        "resets",
+        "reset-names",
+        "phys",
+        "phy-names",
+        "phy-handle",
+        "dmas",
+        "dma-names",
+        "interconnects",
+        "nvmem-cells",
+        "memory-region",
+        "operating-points-v2",
+    ];
+    let starts = ["pinctrl-", "assigned-clock"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix));
+    let ends = ["-supply", "-gpios", "-gpio"]
+        .iter()
+        .any(|suffix| name.ends_with(suffix));
     NAMES.contains(&name) || starts || ends
 }

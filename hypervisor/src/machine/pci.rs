@@ -14,8 +14,8 @@ use super::vm::Vm;
 use crate::arch::{mmio, timer};
 use crate::guest::map;
 use crate::pci::{
-    BarMapping, Delay, Ecam, Effects, HostConfig, HostWindow, HostWindows, MapDenied, MsiPolicy, PciError, PowerDenied, Rid, Topology,
-    VirtualHost, bring_up, place,
+    BarMapping, Delay, Ecam, Effects, HostConfig, HostWindow, HostWindows, MapDenied, MsiPolicy,
+    PciError, PowerDenied, Rid, Topology, VirtualHost, bring_up, place,
 };
 use crate::power::evidence::{Event, Word};
 use crate::vgic::SPI_BASE;
@@ -39,8 +39,14 @@ fn host(facts: &facts::PciHost) -> Option<Host> {
         return None;
     }
     let registers = facts.registers?;
-    let ecam = Ecam::new(mmio::window(registers.base, registers.size), facts.buses.0, facts.buses.1);
-    let found = windows(facts).ok_or(PciError::BadWindow { value: 0 }).and_then(|w| bring_up(&ecam, facts.buses, &w, 4096));
+    let ecam = Ecam::new(
+        mmio::window(registers.base, registers.size),
+        facts.buses.0,
+        facts.buses.1,
+    );
+    let found = windows(facts)
+        .ok_or(PciError::BadWindow { value: 0 })
+        .and_then(|w| bring_up(&ecam, facts.buses, &w, 4096));
     match found {
         Ok(topology) => {
             log::info!("{}: {} functions", facts.path, topology.functions.len());
@@ -59,17 +65,32 @@ fn host(facts: &facts::PciHost) -> Option<Host> {
 /// The windows that BARs are placed in.
 fn windows(facts: &facts::PciHost) -> Option<HostWindows> {
     let find = |kind| facts.windows.iter().find(|w| w.kind == kind);
-    let window = |w: &facts::Window| HostWindow { pa: w.cpu.base, bus: w.pci, size: w.cpu.size };
-    Some(HostWindows { low: window(find(WindowKind::Memory32)?), high: find(WindowKind::Memory64).map(window) })
+    let window = |w: &facts::Window| HostWindow {
+        pa: w.cpu.base,
+        bus: w.pci,
+        size: w.cpu.size,
+    };
+    Some(HostWindows {
+        low: window(find(WindowKind::Memory32)?),
+        high: find(WindowKind::Memory64).map(window),
+    })
 }
 
 /// Every requester id under which DMA of `rid` behind host bridge `host` may
 /// arrive.
 #[must_use]
 pub fn requesters(host: usize, rid: u16) -> Vec<u16> {
-    let Some(host) = HOSTS.get().and_then(|hosts| hosts.get(host)?.as_ref()) else { return Vec::new() };
+    let Some(host) = HOSTS.get().and_then(|hosts| hosts.get(host)?.as_ref()) else {
+        return Vec::new();
+    };
     let function = host.topology.get(Rid(rid));
-    function.map_or(Vec::new(), |f| host.topology.requesters(f).iter().map(|rid| rid.0).collect())
+    function.map_or(Vec::new(), |f| {
+        host.topology
+            .requesters(f)
+            .iter()
+            .map(|rid| rid.0)
+            .collect()
+    })
 }
 
 /// A VM's virtual host bridge.
@@ -87,7 +108,10 @@ impl VmHost {
     pub fn new(board: &Board, host: usize, rids: &[Rid]) -> Result<Self, PciError> {
         let first = rids.first().copied().unwrap_or(Rid(0));
         let absent = PciError::NoFunction { rid: first };
-        let physical = HOSTS.get().and_then(|hosts| hosts.get(host)?.as_ref()).ok_or(absent)?;
+        let physical = HOSTS
+            .get()
+            .and_then(|hosts| hosts.get(host)?.as_ref())
+            .ok_or(absent)?;
         let facts = board.pci_hosts.get(host).ok_or(absent)?;
         let config = HostConfig {
             window_ipa: map::PCI_MMIO.base,
@@ -96,9 +120,16 @@ impl VmHost {
             first_spi: SPI_BASE + map::PCI_INTX_SPI,
             msi: MsiPolicy::None,
         };
-        let line = |slot: u8, pin: u8| facts.pin(Rid::new(facts.buses.0, slot, 0).0, pin).map(|irq| irq.intid);
+        let line = |slot: u8, pin: u8| {
+            facts
+                .pin(Rid::new(facts.buses.0, slot, 0).0, pin)
+                .map(|irq| irq.intid)
+        };
         let bridge = VirtualHost::new(&physical.ecam, config, &physical.topology, rids, line)?;
-        Ok(Self { host, bridge: SpinMutex::new(bridge) })
+        Ok(Self {
+            host,
+            bridge: SpinMutex::new(bridge),
+        })
     }
 
     fn physical(&self) -> Option<&'static Host> {
@@ -107,32 +138,53 @@ impl VmHost {
 
     /// Interrupt lines: (physical, virtual) interrupt ids.
     pub fn routes(&self) -> Vec<(u32, u32)> {
-        self.bridge.lock().routes().iter().map(|r| (r.physical_spi, r.virtual_spi)).collect()
+        self.bridge
+            .lock()
+            .routes()
+            .iter()
+            .map(|r| (r.physical_spi, r.virtual_spi))
+            .collect()
     }
 
     /// The requester id under which the VM sees a physical function.
     pub fn virtual_rid(&self, rid: Rid) -> Option<Rid> {
-        self.bridge.lock().functions().find(|f| f.physical == rid).map(|f| f.virtual_rid)
+        self.bridge
+            .lock()
+            .functions()
+            .find(|f| f.physical == rid)
+            .map(|f| f.virtual_rid)
     }
 
     /// A load in the configuration window.
     pub fn load(&self, offset: u64, size: u8) -> u64 {
-        self.physical().map_or(u64::MAX, |host| self.bridge.lock().load(&host.ecam, offset, size.into()))
+        self.physical().map_or(u64::MAX, |host| {
+            self.bridge.lock().load(&host.ecam, offset, size.into())
+        })
     }
 
     /// A store in the configuration window. One that would wake a master whose
     /// supplier does not come up is not performed; the guest reads that back.
     pub fn store(&self, vm: &Vm, offset: u64, size: u8, value: u64) {
         if let Some(host) = self.physical() {
-            let _denied = self.bridge.lock().store(&host.ecam, offset, size.into(), value, &mut Side { vm });
+            let _denied =
+                self.bridge
+                    .lock()
+                    .store(&host.ecam, offset, size.into(), value, &mut Side { vm });
         }
     }
 
     /// The VM does not run: every function quiet, reset, and as at power-on.
     pub fn reset(&self, vm: &Vm) {
         let Some(host) = self.physical() else { return };
-        let report = self.bridge.lock().reset(&host.ecam, &host.topology, &mut Side { vm });
-        for (rid, error) in report.functions.iter().filter_map(|(rid, result)| Some((rid, result.as_ref().err()?))) {
+        let report = self
+            .bridge
+            .lock()
+            .reset(&host.ecam, &host.topology, &mut Side { vm });
+        for (rid, error) in report
+            .functions
+            .iter()
+            .filter_map(|(rid, result)| Some((rid, result.as_ref().err()?)))
+        {
             log::error!("{}: PCI function {rid}: {error}", vm.name);
         }
     }
@@ -145,7 +197,10 @@ struct Side<'a> {
 
 impl Side<'_> {
     fn master(&self, rid: Rid) -> Option<&Master> {
-        self.vm.masters.iter().find(|master| master.rid == Some(rid))
+        self.vm
+            .masters
+            .iter()
+            .find(|master| master.rid == Some(rid))
     }
 }
 
@@ -160,7 +215,8 @@ impl Delay for Side<'_> {
 
 impl Effects for Side<'_> {
     fn become_active(&mut self, rid: Rid) -> Result<(), PowerDenied> {
-        self.master(rid).map_or(Ok(()), |master| master.before(Event::Pci(Word::Active)))
+        self.master(rid)
+            .map_or(Ok(()), |master| master.before(Event::Pci(Word::Active)))
     }
 
     fn become_idle(&mut self, rid: Rid) {
@@ -170,13 +226,20 @@ impl Effects for Side<'_> {
     }
 
     fn map_bar(&mut self, bar: BarMapping) -> Result<(), MapDenied> {
-        self.vm.stage2.map(Ipa(bar.ipa), Pa(bar.pa), bar.size, Attrs::DEVICE).map_err(|_| MapDenied)
+        self.vm
+            .stage2
+            .map(Ipa(bar.ipa), Pa(bar.pa), bar.size, Attrs::DEVICE)
+            .map_err(|_| MapDenied)
     }
 
     fn unmap_bar(&mut self, bar: BarMapping) {
         match self.vm.stage2.unmap(Ipa(bar.ipa), bar.size) {
             Ok(detached) => self.vm.forget(detached),
-            Err(error) => log::error!("{}: a BAR at {:#x} cannot be unmapped: {error}", self.vm.name, bar.ipa),
+            Err(error) => log::error!(
+                "{}: a BAR at {:#x} cannot be unmapped: {error}",
+                self.vm.name,
+                bar.ipa
+            ),
         }
     }
 }

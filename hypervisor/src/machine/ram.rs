@@ -31,13 +31,22 @@ impl GuestRam {
             pieces.push((at, extent));
             at += extent.len();
         }
-        Self { pieces, len: at - GUEST_RAM }
+        Self {
+            pieces,
+            len: at - GUEST_RAM,
+        }
     }
 
     /// Bytes of RAM.
     #[must_use]
     pub const fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The pieces: guest physical address and place in the machine.
@@ -48,7 +57,10 @@ impl GuestRam {
     /// Whether `len` bytes at `ipa` are all RAM.
     #[must_use]
     pub fn contains(&self, ipa: u64, len: u64) -> bool {
-        ipa >= GUEST_RAM && ipa.checked_add(len).is_some_and(|end| end <= GUEST_RAM.saturating_add(self.len))
+        ipa >= GUEST_RAM
+            && ipa
+                .checked_add(len)
+                .is_some_and(|end| end <= GUEST_RAM.saturating_add(self.len))
     }
 
     /// Physical address of `ipa` and the bytes of RAM that follow it there
@@ -61,7 +73,10 @@ impl GuestRam {
     }
 
     fn piece(&self, ipa: u64) -> Option<(u64, Extent)> {
-        self.pieces().find(|&(at, extent)| ipa.checked_sub(at).is_some_and(|offset| offset < extent.len()))
+        self.pieces().find(|&(at, extent)| {
+            ipa.checked_sub(at)
+                .is_some_and(|offset| offset < extent.len())
+        })
     }
 
     /// Calls `each` with the machine's place of every part of `ipa..ipa+len`

@@ -16,7 +16,9 @@ use crate::power::evidence::Word;
 
 /// Every master of every VM.
 fn masters() -> impl Iterator<Item = (&'static Vm, &'static Master)> {
-    board::vms().iter().flat_map(|&vm| vm.masters.iter().map(move |master| (vm, master)))
+    board::vms()
+        .iter()
+        .flat_map(|&vm| vm.masters.iter().map(move |master| (vm, master)))
 }
 
 /// Nanoseconds as seconds with milliseconds.
@@ -24,13 +26,20 @@ struct Seconds(u64);
 
 impl core::fmt::Display for Seconds {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}.{:03}", self.0 / 1_000_000_000, self.0 / 1_000_000 % 1000)
+        write!(
+            f,
+            "{}.{:03}",
+            self.0 / 1_000_000_000,
+            self.0 / 1_000_000 % 1000
+        )
     }
 }
 
 /// The power table: SMMUs, then masters. Times are seconds.
 pub fn table() {
-    print(format_args!("SMMU                      state       on      idle     gated       off  wakes gates kept elided\n"));
+    print(format_args!(
+        "SMMU                      state       on      idle     gated       off  wakes gates kept elided\n"
+    ));
     for unit in smmus::units() {
         let stats = unit.smmu.stats();
         let a = stats.account;
@@ -51,10 +60,16 @@ pub fn table() {
             print(format_args!("  last error: {error}\n"));
         }
     }
-    print(format_args!("master           VM               state           active      idle  faults  streams\n"));
+    print(format_args!(
+        "master           VM               state           active      idle  faults  streams\n"
+    ));
     for (vm, master) in masters() {
         let (word, reason) = master.verdict();
-        let state = if word == Word::Active { "active" } else { "idle" };
+        let state = if word == Word::Active {
+            "active"
+        } else {
+            "idle"
+        };
         let (active, idle, faults) = times(master);
         print(format_args!(
             "{:<16} {:<16} {:<6} {:<8} {:>8} {:>9} {:>7}  {:x?}\n",
@@ -72,17 +87,35 @@ pub fn table() {
 
 /// Nanoseconds active and idle, and faults, over all links.
 fn times(master: &Master) -> (u64, u64, u64) {
-    let stats = master.links().iter().filter_map(|&(index, link)| smmus::units().get(index)?.smmu.link_stats(link).ok());
-    stats.fold((0, 0, 0), |sum, s| (sum.0.max(s.active_ns), sum.1.max(s.idle_ns), sum.2 + s.faults))
+    let stats = master
+        .links()
+        .iter()
+        .filter_map(|&(index, link)| smmus::units().get(index)?.smmu.link_stats(link).ok());
+    stats.fold((0, 0, 0), |sum, s| {
+        (
+            sum.0.max(s.active_ns),
+            sum.1.max(s.idle_ns),
+            sum.2 + s.faults,
+        )
+    })
 }
 
 /// The links: which master keeps which SMMU on.
 pub fn links() {
     for (index, unit) in smmus::units().iter().enumerate() {
-        print(format_args!("{} ({}), {}\n", unit.smmu.name(), unit.path, unit.smmu.state().name()));
-        for (vm, master) in masters().filter(|(_, m)| m.links().iter().any(|(at, _)| *at == index)) {
+        print(format_args!(
+            "{} ({}), {}\n",
+            unit.smmu.name(),
+            unit.path,
+            unit.smmu.state().name()
+        ));
+        for (vm, master) in masters().filter(|(_, m)| m.links().iter().any(|(at, _)| *at == index))
+        {
             let (word, reason) = master.verdict();
-            print(format_args!("  <- {} of {}: {word:?} ({reason:?})\n", master.name, vm.name));
+            print(format_args!(
+                "  <- {} of {}: {word:?} ({reason:?})\n",
+                master.name, vm.name
+            ));
         }
     }
 }
@@ -126,11 +159,25 @@ pub fn lines() {
             let at = mark.at_ns / 1000;
             let state = mark.state.name();
             match mark.who {
-                Who::Smmu => print(format_args!("@sg mark {at} smmu:{} {state}\n", unit.smmu.name())),
-                Who::Tbu(number) => print(format_args!("@sg mark {at} tbu:{}.{number} {state}\n", unit.smmu.name())),
+                Who::Smmu => print(format_args!(
+                    "@sg mark {at} smmu:{} {state}\n",
+                    unit.smmu.name()
+                )),
+                Who::Tbu(number) => print(format_args!(
+                    "@sg mark {at} tbu:{}.{number} {state}\n",
+                    unit.smmu.name()
+                )),
                 Who::Master(link) => {
-                    let state = if mark.state == State::On { "active" } else { "idle" };
-                    let owner = masters().find(|(_, m)| m.links().iter().any(|&(at, id)| at == index && id.0 == link));
+                    let state = if mark.state == State::On {
+                        "active"
+                    } else {
+                        "idle"
+                    };
+                    let owner = masters().find(|(_, m)| {
+                        m.links()
+                            .iter()
+                            .any(|&(at, id)| at == index && id.0 == link)
+                    });
                     let name = owner.map_or("?", |(_, master)| master.name.as_str());
                     print(format_args!("@sg mark {at} master:{name} {state}\n"));
                 }

@@ -33,7 +33,9 @@ pub extern "C" fn guest_sync(frame: &mut Frame, syndrome: u64) {
             elr_el2::write(elr_el2::read().wrapping_sub(4));
             raise(Exception::Undefined);
         }
-        Exit::Smc { .. } | Exit::Undefined(_) | Exit::Aarch32Cp { .. } => raise(Exception::Undefined),
+        Exit::Smc { .. } | Exit::Undefined(_) | Exit::Aarch32Cp { .. } => {
+            raise(Exception::Undefined)
+        }
         _ => crash(me, frame, format_args!("{}", esr::describe(syndrome))),
     }
     finish(me, frame);
@@ -50,7 +52,11 @@ pub extern "C" fn guest_irq(frame: &mut Frame) {
 /// contained error needs no more.
 pub extern "C" fn guest_serror(frame: &mut Frame) {
     let Some(me) = VcpuRef::here() else { return };
-    crash(me, frame, format_args!("SError: {}", esr::describe(regs::esr_el2::read())));
+    crash(
+        me,
+        frame,
+        format_args!("SError: {}", esr::describe(regs::esr_el2::read())),
+    );
     finish(me, frame);
 }
 

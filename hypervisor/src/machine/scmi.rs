@@ -45,7 +45,10 @@ impl Scmi {
     /// The domain (and clock) number of the VM's master `index`.
     #[must_use]
     pub fn domain_of(&self, index: usize) -> Option<u32> {
-        self.masters.iter().position(|&m| m == index).and_then(|n| u32::try_from(n).ok())
+        self.masters
+            .iter()
+            .position(|&m| m == index)
+            .and_then(|n| u32::try_from(n).ok())
     }
 
     /// The guest rang: serves the message in the page.
@@ -55,7 +58,13 @@ impl Scmi {
     pub fn serve(&self, vm: &'static Vm) {
         let mut devices = self.devices.lock();
         cache::clean_invalidate(self.page.start(), self.page.len());
-        serve(&Page::new(&self.window), &mut devices.with(&mut Masters { vm, masters: &self.masters }));
+        serve(
+            &Page::new(&self.window),
+            &mut devices.with(&mut Masters {
+                vm,
+                masters: &self.masters,
+            }),
+        );
         cache::clean_invalidate(self.page.start(), self.page.len());
     }
 
@@ -77,13 +86,19 @@ struct Masters<'a> {
 
 impl Masters<'_> {
     fn master(&self, device: u16) -> Option<&'static super::masters::Master> {
-        self.masters.get(usize::from(device)).and_then(|&index| self.vm.masters.get(index))
+        self.masters
+            .get(usize::from(device))
+            .and_then(|&index| self.vm.masters.get(index))
     }
 }
 
 impl Switch for Masters<'_> {
     fn wake(&mut self, device: u16) -> Result<(), Status> {
-        self.master(device).map_or(Ok(()), |master| master.before(Event::Scmi(Word::Active)).map_err(|_| Status::HardwareError))
+        self.master(device).map_or(Ok(()), |master| {
+            master
+                .before(Event::Scmi(Word::Active))
+                .map_err(|_| Status::HardwareError)
+        })
     }
 
     fn sleep(&mut self, device: u16) {

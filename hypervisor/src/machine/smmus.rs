@@ -10,12 +10,9 @@ use platform::config::{Plan, SmmuConfig as Wish};
 use platform::facts::{self, Board, SmmuKind};
 use platform::supply::Suppliers;
 use platform::tree::{NodeId, Tree};
-use smmu::fault::FaultRecord;
 use smmu::power::{Delays, Powered};
 use smmu::v3::{Config, V3};
-use smmu::{
-    ContextId, DomainId, Error, Fault, Hardware, IpaRange, Limits, Smmu, SmmuConfig, Stage2, StreamAction, StreamId, Ticket, Vmid,
-};
+use smmu::{DomainId, Error, Fault, Hardware, IpaRange, Smmu, SmmuConfig, Stage2};
 use spin::Once;
 
 use super::supplies::{self, Machine};
@@ -23,7 +20,7 @@ use super::vm::Vm;
 use crate::arch::{dma, timer};
 
 /// An SMMU of whichever architecture.
-pub struct AnyHardware(Box<dyn Hardware + Send>);
+pub type AnyHardware = Box<dyn Hardware + Send>;
 
 /// An SMMU of the board.
 pub struct Unit {
@@ -62,13 +59,19 @@ pub fn probe(tree: &Tree<'_>, board: &Board, plan: &Plan) {
     let mut suppliers = Suppliers::new(Machine);
     let mut units = Vec::new();
     for wish in &plan.smmus {
-        let Some(facts) = board.smmus.get(wish.smmu) else { continue };
+        let Some(facts) = board.smmus.get(wish.smmu) else {
+            continue;
+        };
         match one(tree, facts, wish, &mut suppliers, memory) {
             Ok(smmu) => {
                 let mut text = String::new();
                 let _ = smmu.describe(&mut text);
                 text.lines().for_each(|line| log::info!("{line}"));
-                units.push(Unit { smmu, node: facts.node, path: facts.path.clone() });
+                units.push(Unit {
+                    smmu,
+                    node: facts.node,
+                    path: facts.path.clone(),
+                });
             }
             Err(why) => log::error!("{}: {why}: its masters are given to nobody", facts.path),
         }
@@ -88,7 +91,10 @@ fn one(
         (Vec::new(), Vec::new())
     } else {
         let clocks = supplies::clocks(suppliers, tree, &facts.clocks).map_err(|e| say(&e))?;
-        (clocks, supplies::domains(suppliers, tree, &facts.power_domains).map_err(|e| say(&e))?)
+        (
+            clocks,
+            supplies::domains(suppliers, tree, &facts.power_domains).map_err(|e| say(&e))?,
+        )
     };
     let config = SmmuConfig {
         name: &wish.name,
@@ -106,12 +112,24 @@ fn one(
     made.map_err(|error| say(&error))
 }
 
-fn hardware(power: &Powered, facts: &facts::Smmu, memory: &'static dyn smmu::DmaMemory) -> Result<AnyHardware, Error> {
+fn hardware(
+    power: &Powered,
+    facts: &facts::Smmu,
+    memory: &'static dyn smmu::DmaMemory,
+) -> Result<AnyHardware, Error> {
     static TIME: dma::Clock = dma::Clock;
-    let registers = facts.registers.first().and_then(|r| dma::smmu_registers(r.base, r.size));
+    let registers = facts
+        .registers
+        .first()
+        .and_then(|r| dma::smmu_registers(r.base, r.size));
     let registers = registers.ok_or(Error::Unsupported("no registers in the device tree"))?;
     match facts.kind {
-        SmmuKind::V3 => Ok(AnyHardware(Box::new(V3::probe(power, registers, memory, &TIME, Config::default())?))),
+        SmmuKind::V3 => {
+            let config = Config::default();
+            Ok(Box::new(V3::probe(
+                power, registers, memory, &TIME, config,
+            )?))
+        }
         _ => Err(Error::Unsupported("no driver for this architecture")),
     }
 }
@@ -125,7 +143,12 @@ pub fn tables(vm: &Vm) -> Stage2 {
 /// What an SMMU has to forget of what was unmapped.
 #[must_use]
 pub fn range(stale: &Stale) -> IpaRange {
-    IpaRange { ipa: stale.ipa(), size: stale.len(), stride: stale.stride(), leaf_only: !stale.tables() }
+    IpaRange {
+        ipa: stale.ipa(),
+        size: stale.len(),
+        stride: stale.stride(),
+        leaf_only: !stale.tables(),
+    }
 }
 
 /// Does what is due on every SMMU, then sets this CPU's alarm for the next.
@@ -139,7 +162,12 @@ pub fn tick() {
 
 /// Sets this CPU's alarm for whatever is due next on any SMMU.
 pub fn arm() {
-    timer::set_alarm(units().iter().filter_map(|unit| unit.smmu.next_deadline()).min());
+    timer::set_alarm(
+        units()
+            .iter()
+            .filter_map(|unit| unit.smmu.next_deadline())
+            .min(),
+    );
 }
 
 /// An interrupt of SMMU `index`: takes its faults and looks at its errors, if
@@ -159,52 +187,4 @@ pub struct Place {
     pub unit: usize,
     /// Domain there.
     pub domain: DomainId,
-}
-
-impl Hardware for AnyHardware {
-    fn limits(&self) -> Limits {
-        self.0.limits()
-    }
-    fn describe(&self, f: &mut dyn fmt::Write) -> fmt::Result {
-        self.0.describe(f)
-    }
-    fn resume(&self, power: &Powered) -> Result<(), Error> {
-        self.0.resume(power)
-    }
-    fn suspend(&self, power: &Powered) -> Result<(), Error> {
-        self.0.suspend(power)
-    }
-    fn open(&self, tables: &Stage2, vmid: Option<Vmid>) -> Result<(ContextId, Vmid), Error> {
-        self.0.open(tables, vmid)
-    }
-    fn close(&self, context: ContextId) {
-        self.0.close(context);
-    }
-    fn set_stream(&self, power: Option<&Powered>, stream: StreamId, action: StreamAction) -> Result<(), Error> {
-        self.0.set_stream(power, stream, action)
-    }
-    fn refresh_stream(&self, power: &Powered, stream: StreamId) -> Result<(), Error> {
-        self.0.refresh_stream(power, stream)
-    }
-    fn invalidate(&self, power: &Powered, context: ContextId, ranges: &[IpaRange]) -> Result<Ticket, Error> {
-        self.0.invalidate(power, context, ranges)
-    }
-    fn invalidate_context(&self, power: &Powered, context: ContextId) -> Result<Ticket, Error> {
-        self.0.invalidate_context(power, context)
-    }
-    fn wait(&self, power: &Powered, ticket: Ticket) -> Result<(), Error> {
-        self.0.wait(power, ticket)
-    }
-    fn recover(&self, power: &Powered) -> Result<(), Error> {
-        self.0.recover(power)
-    }
-    fn drain_faults(&self, power: &Powered, sink: &mut dyn FnMut(FaultRecord)) -> u32 {
-        self.0.drain_faults(power, sink)
-    }
-    fn global_errors(&self, power: &Powered) -> Result<(), Error> {
-        self.0.global_errors(power)
-    }
-    fn commands(&self) -> (u64, u64) {
-        self.0.commands()
-    }
 }

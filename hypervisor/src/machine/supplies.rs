@@ -106,8 +106,17 @@ impl PowerDomain for Supplied {
 ///
 /// # Errors
 /// The first that cannot be opened.
-fn open(suppliers: &mut Suppliers<Machine>, tree: &Tree<'_>, kind: SupplyKind, list: &[Supply]) -> Result<Vec<&'static Supplied>, OpenError> {
-    let opened = |supply| Ok(&*Box::leak(Box::new(Supplied(suppliers.open(tree, kind, supply)?))));
+fn open(
+    suppliers: &mut Suppliers<Machine>,
+    tree: &Tree<'_>,
+    kind: SupplyKind,
+    list: &[Supply],
+) -> Result<Vec<&'static Supplied>, OpenError> {
+    let opened = |supply| {
+        Ok(&*Box::leak(Box::new(Supplied(
+            suppliers.open(tree, kind, supply)?,
+        ))))
+    };
     list.iter().map(opened).collect()
 }
 
@@ -115,7 +124,11 @@ fn open(suppliers: &mut Suppliers<Machine>, tree: &Tree<'_>, kind: SupplyKind, l
 ///
 /// # Errors
 /// The first that cannot be opened.
-pub fn clocks(suppliers: &mut Suppliers<Machine>, tree: &Tree<'_>, list: &[Supply]) -> Result<Vec<&'static dyn Clock>, OpenError> {
+pub fn clocks(
+    suppliers: &mut Suppliers<Machine>,
+    tree: &Tree<'_>,
+    list: &[Supply],
+) -> Result<Vec<&'static dyn Clock>, OpenError> {
     let opened = open(suppliers, tree, SupplyKind::Clock, list)?;
     Ok(opened.into_iter().map(|s| s as &dyn Clock).collect())
 }
@@ -124,7 +137,11 @@ pub fn clocks(suppliers: &mut Suppliers<Machine>, tree: &Tree<'_>, list: &[Suppl
 ///
 /// # Errors
 /// The first that cannot be opened.
-pub fn domains(suppliers: &mut Suppliers<Machine>, tree: &Tree<'_>, list: &[Supply]) -> Result<Vec<&'static dyn PowerDomain>, OpenError> {
+pub fn domains(
+    suppliers: &mut Suppliers<Machine>,
+    tree: &Tree<'_>,
+    list: &[Supply],
+) -> Result<Vec<&'static dyn PowerDomain>, OpenError> {
     let opened = open(suppliers, tree, SupplyKind::PowerDomain, list)?;
     Ok(opened.into_iter().map(|s| s as &dyn PowerDomain).collect())
 }

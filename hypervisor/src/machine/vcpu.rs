@@ -33,7 +33,11 @@ impl Vcpu {
     /// A vCPU that is off: number `index` of its VM, on physical CPU `cpu`.
     #[must_use]
     pub const fn new(index: usize, cpu: usize) -> Self {
-        Self { power: VcpuPower::new(), cpu, mpidr: MPIDR_RES1 | index as u64 }
+        Self {
+            power: VcpuPower::new(),
+            cpu,
+            mpidr: MPIDR_RES1 | index as u64,
+        }
     }
 }
 

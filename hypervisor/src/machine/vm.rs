@@ -9,25 +9,25 @@ use pgtable::{Attrs, Detached, Ipa, Pa, Table};
 use platform::config::GuestIommu;
 
 use super::devices::Devices;
-use super::life::Life;
 use super::guest_dma;
+use super::life::Life;
 use super::masters::Master;
 use super::passed::Passed;
+use super::ram::GuestRam;
 use super::scmi::Scmi;
 use super::smmus::{self, Place};
-use super::ram::GuestRam;
 use super::vcpu::Vcpu;
 use crate::arch::tables::TableMemory;
 use crate::arch::{cache, timer};
 use crate::guest::dt::DtError;
-use crate::guest::map;
 use crate::guest::image::ImageError;
+use crate::guest::map;
 use crate::power::evidence::{Event, VmLife};
 use crate::psci::{self, Mitigations, Start};
 use crate::trap::features::Features;
 use crate::trap::sysreg::SysReg;
-use crate::viommu::Viommu;
 use crate::vgic::{Kick, SPI_BASE, Vgic};
+use crate::viommu::Viommu;
 
 /// Stage-2 tables of CPUs and, where they can, SMMUs.
 pub type Stage2 = Table<TableMemory>;
@@ -146,7 +146,10 @@ impl fmt::Display for LoadError {
         match self {
             Self::Image(error) => write!(f, "{error}"),
             Self::DeviceTree(error) => write!(f, "device tree: {error}"),
-            Self::NoRoom(at) => write!(f, "its memory ends at {at:#x}, before the device tree does: give it more"),
+            Self::NoRoom(at) => write!(
+                f,
+                "its memory ends at {at:#x}, before the device tree does: give it more"
+            ),
         }
     }
 }
@@ -155,7 +158,10 @@ impl Vm {
     /// (`VTCR_EL2`, `VTTBR_EL2`) of its CPUs.
     #[must_use]
     pub fn translation(&self) -> (u64, u64) {
-        (self.stage2.config().vtcr(), self.stage2.baddr() | u64::from(self.id) << 48)
+        (
+            self.stage2.config().vtcr(),
+            self.stage2.baddr() | u64::from(self.id) << 48,
+        )
     }
 
     /// Its virtual counter starts at zero when it does.
@@ -171,7 +177,8 @@ impl Vm {
 
     /// Drives the interrupt line of its virtio-iommu.
     pub fn viommu_line(&self, high: bool) -> Kick {
-        self.vgic.set_level(0, SPI_BASE + map::VIRTIO_IOMMU_SPI, high)
+        self.vgic
+            .set_level(0, SPI_BASE + map::VIRTIO_IOMMU_SPI, high)
     }
 
     /// Tells it that a fault event waits.
@@ -182,7 +189,13 @@ impl Vm {
     /// Its vCPUs as PSCI sees them.
     #[must_use]
     pub fn psci_view(&self) -> arrayvec::ArrayVec<psci::Vcpu<'_>, { crate::arch::boot::MAX_CPUS }> {
-        self.vcpus.iter().map(|v| psci::Vcpu { mpidr: v.mpidr, power: &v.power }).collect()
+        self.vcpus
+            .iter()
+            .map(|v| psci::Vcpu {
+                mpidr: v.mpidr,
+                power: &v.power,
+            })
+            .collect()
     }
 
     /// Maps its RAM, and with GICv2 its CPU interface, which is hardware's;
@@ -192,10 +205,12 @@ impl Vm {
     /// There is no memory for the tables.
     pub fn map_fixed(&self) -> Result<(), pgtable::Error> {
         for (ipa, extent) in self.ram.pieces() {
-            self.stage2.map(Ipa(ipa), Pa(extent.start()), extent.len(), Attrs::RAM)?;
+            self.stage2
+                .map(Ipa(ipa), Pa(extent.start()), extent.len(), Attrs::RAM)?;
         }
         if let Some(interface) = super::gic::virtual_cpu_interface() {
-            self.stage2.map(Ipa(map::GICC.base), Pa(interface), 0x2000, Attrs::DEVICE)?;
+            self.stage2
+                .map(Ipa(map::GICC.base), Pa(interface), 0x2000, Attrs::DEVICE)?;
         }
         Ok(())
     }
@@ -210,13 +225,18 @@ impl Vm {
             let range = smmus::range(&stale);
             let each = |place: &Place| {
                 let unit = smmus::units().get(place.unit);
-                unit.map_or(Ok(()), |unit| unit.smmu.invalidate(place.domain, &[range]).map(|_| ()))
+                unit.map_or(Ok(()), |unit| {
+                    unit.smmu.invalidate(place.domain, &[range]).map(|_| ())
+                })
             };
             // All of them, whatever the first says.
             self.places.iter().map(each).fold(Ok(()), Result::and)
         });
         if let Err(error) = done {
-            log::error!("{}: an SMMU does not forget what was unmapped: {error}", self.name);
+            log::error!(
+                "{}: an SMMU does not forget what was unmapped: {error}",
+                self.name
+            );
         }
     }
 
@@ -259,7 +279,10 @@ impl Vm {
         self.epoch.store(timer::ticks(), Ordering::Relaxed);
         let start = super::load::load(self)?;
         if self.dma.get().is_some_and(|dma| dma.core.start().is_err()) {
-            log::error!("{}: an SMMU does not take a device: it has no DMA", self.name);
+            log::error!(
+                "{}: an SMMU does not take a device: it has no DMA",
+                self.name
+            );
         }
         self.announce(VmLife::Running);
         Ok(start)

@@ -37,9 +37,9 @@ impl Regs {
     /// The set register that holds the state of a set/clear pair.
     fn home(&self, offset: usize) -> (usize, bool) {
         for frame in &self.frames {
-            match offset.wrapping_sub(*frame) {
-                at @ 0x100..0x400 => return (offset & !0x80, at & 0x80 != 0),
-                _ => {}
+            let at = offset.wrapping_sub(*frame);
+            if (0x100..0x400).contains(&at) {
+                return (offset & !0x80, at & 0x80 != 0);
             }
         }
         (offset, false)
