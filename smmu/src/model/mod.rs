@@ -31,6 +31,7 @@ mod ram;
 mod supply;
 mod tables;
 mod tlb;
+pub mod v2;
 pub mod v3;
 
 pub use crate::mutation::Step;

@@ -183,12 +183,12 @@ impl StreamMap {
         let index = match self.index(name, streams, action)? {
             Some(index) => index,
             None => {
-                // Nothing matches it, unless firmware's entries do.
-                self.drop_meeting(streams);
+                // No entry is its own, but one of firmware's may match it.
+                self.drop_meeting(streams, |e| e.kept);
                 return Ok(());
             }
         };
-        self.drop_meeting(streams);
+        self.drop_meeting(streams, |_| true);
         let slot = self.slots.get_mut(index).ok_or(Error::StreamRange(name))?;
         slot.entry = Some(Entry {
             name,
@@ -235,14 +235,14 @@ impl StreamMap {
         index.map(Some).ok_or(Error::Full(self.slots.len()))
     }
 
-    /// Gives up other entries that match some of these streams; the caller
-    /// knows that they may go.
-    fn drop_meeting(&mut self, streams: Match) {
+    /// Gives up other entries of a kind that match some of these streams; the
+    /// caller knows that they may go.
+    fn drop_meeting(&mut self, streams: Match, which: impl Fn(&Entry) -> bool) {
         if !self.spelling.matching {
             return;
         }
         for slot in &mut self.slots {
-            let meets = |e: &Entry| e.streams != streams && e.streams.meets(streams);
+            let meets = |e: &Entry| which(e) && e.streams != streams && e.streams.meets(streams);
             if slot.entry.as_ref().is_some_and(meets) {
                 slot.entry = None;
                 slot.dirty = true;
