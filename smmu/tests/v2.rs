@@ -6,11 +6,11 @@ use common::scenarios as s;
 use common::{Backend, IDLE, PAGE, Rig, Setup};
 use proptest::prelude::*;
 use smmu::model::v2::{Kind, ModelV2, Window};
-use smmu::model::{Device, Dma, Nature, Ram, SimTime, Step, Unit};
+use smmu::model::{Device, Dma, Loss, Nature, Ram, SimTime, Step, Unit};
 use smmu::power::State;
 use smmu::v2::spec::{cr0, gr0, stream};
 use smmu::v2::{Config, FirmwareStreams, Implementation, V2, WorkAround, masked};
-use smmu::{Done, Error, FaultKind, Powered, Stage2, StreamId, Vmid};
+use smmu::{Done, Error, FaultKind, Hardware, Powered, Stage2, StreamId, Vmid};
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -176,6 +176,7 @@ const NEEDED: &[Needed] = &[
     (Step::ForgetAfterChange, s::attach_and_detach::<Two>),
     (Step::SendInvalidation, s::unmap_while_dma::<Two>),
     (Step::WaitForSync, s::unmap_while_dma::<Two>),
+    (Step::ForgetTables, steps_are_forgotten),
     (Step::CoverRange, s::unmap_while_dma::<Two>),
     (Step::ResumeForgetsTranslations, s::gate_and_wake::<Two>),
     (Step::SuspendTerminates, s::gate_and_wake::<Two>),
@@ -248,6 +249,7 @@ fn every_work_around_is_needed() {
 
 const IPA: u64 = 0x4000_0000;
 const PA: u64 = 0x8000_0000;
+const BLOCK: u64 = 512 * PAGE;
 
 fn setup(step: Option<Step>) -> Setup {
     Setup {
@@ -299,21 +301,23 @@ fn a_failed_probe_denies() {
 fn steps_are_forgotten(step: Option<Step>) {
     let rig = Rig::<Two>::new(setup(step));
     let guest = rig.guest(&[7], 0);
-    guest.map(IPA, PA, PAGE);
+    // Not aligned for a block; only one page of it is used.
+    guest.map(IPA, PA + PAGE, BLOCK);
     guest.active().unwrap();
-    assert_eq!(rig.model.dma(7, IPA, true), Dma::Reached(PA));
-    let detached = guest.table.unmap(pgtable::Ipa(IPA), PAGE).unwrap();
-    let forget = |_| {
+    assert_eq!(rig.model.dma(7, IPA, true), Dma::Reached(PA + PAGE));
+    let detached = guest.table.unmap(pgtable::Ipa(IPA), BLOCK).unwrap();
+    let forget = |stale: pgtable::Stale| {
+        assert!(stale.tables());
         let range = smmu::IpaRange {
             ipa: pgtable::Ipa(IPA),
-            size: PAGE,
-            stride: PAGE,
+            size: BLOCK,
+            stride: BLOCK,
             leaf_only: false,
         };
         rig.smmu.invalidate(guest.domain, &[range]).map(drop)
     };
     guest.table.release(detached, forget).unwrap();
-    guest.map(IPA, PA, 512 * PAGE);
+    guest.map(IPA, PA, BLOCK);
     assert_eq!(rig.model.dma(7, IPA, true), Dma::Reached(PA));
     rig.check();
 }
@@ -528,6 +532,42 @@ fn firmware_streams_are_denied_or_kept() {
         model.disallow_bypass(0x24);
         assert_eq!(model.dma(0x24, IPA, true), Dma::Reached(PA));
         assert_eq!(rig.smmu.hardware().kept_streams(), 0);
+        rig.check();
+    });
+}
+
+/// Kept streams go through power-off as all others, and pass again after it.
+#[test]
+fn kept_streams_outlive_power() {
+    let mut part = Part::of(Implementation::QcomV2);
+    part.config.firmware_streams = FirmwareStreams::Keep;
+    with(part, || {
+        let mut setup = setup(None);
+        setup.switched = false;
+        setup.nature.loss = Loss::Scramble;
+        let ram = Arc::new(Ram::new(true));
+        let model = Two::model(setup.nature, &ram);
+        let turn = |on| {
+            model.clock(Unit::Smmu, on);
+            model.power(on);
+        };
+        turn(true);
+        model.firmware_writes(gr0::smr(3), stream::VALID | 0x20);
+        model.firmware_writes(gr0::s2cr(3), stream::BYPASS);
+        model.allow_bypass(0x20);
+        let rig = Rig::<Two>::around(setup, ram, model.clone()).unwrap();
+        for _ in 0..3 {
+            assert_eq!(model.dma(0x20, PA, true), Dma::Reached(PA));
+            let hold = rig.smmu.machine().hold().unwrap();
+            rig.smmu.hardware().suspend(hold.power()).unwrap();
+            assert_eq!(model.dma(0x20, PA, true), Dma::Terminated);
+            turn(false);
+            turn(true);
+            rig.smmu.hardware().resume(hold.power()).unwrap();
+            for other in [0, 0x21, 0x7fff] {
+                assert_eq!(model.dma(other, PA, true), Dma::Terminated);
+            }
+        }
         rig.check();
     });
 }

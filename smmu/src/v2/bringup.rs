@@ -29,7 +29,8 @@ impl<R: Registers> V2<'_, R> {
     /// The bits of sCR0 that say whether streams may pass or be mistaken.
     pub(super) fn control_checked(&self) -> u32 {
         let extended = self.control() & (cr0::EXIDENABLE | cr0::VMID16EN);
-        cr0::CLIENTPD | cr0::USFCFG | cr0::SMCFCFG | extended
+        // SMCFCFG may be fixed.
+        cr0::CLIENTPD | cr0::USFCFG | extended
     }
 
     fn set_control(&self, power: &Powered, value: u32) -> Result<(), Error> {
@@ -47,7 +48,7 @@ impl<R: Registers> V2<'_, R> {
         }
         self.detect_s2cr(power);
         if !self.mutation.skips(Step::DenyFirst) {
-            self.deny(power)?;
+            self.deny(power, true)?;
             let checked = self.streams.lock().check_denied(power, &self.window);
             checked.map_err(|n| Error::Stuck(gr0::s2cr(n)))?;
         }
@@ -73,7 +74,7 @@ impl<R: Registers> V2<'_, R> {
             };
             if valid && s2cr & stream::TYPE != stream::FAULT {
                 let (id, mask) = (smr as u16 & width, (smr >> 16) as u16 & width);
-                streams.keep(number, Match { id, mask });
+                streams.keep(number, Match { id, mask }, smr);
             }
         }
     }
@@ -120,8 +121,8 @@ impl<R: Registers> V2<'_, R> {
         };
     }
 
-    /// Every stream terminates, but for firmware's that are kept.
-    fn deny(&self, power: &Powered) -> Result<(), Error> {
+    /// Every stream terminates; with `spare`, firmware's go on that are kept.
+    fn deny(&self, power: &Powered, spare: bool) -> Result<(), Error> {
         let quiet = self.control() & !(cr0::GFIE | cr0::GCFGFIE);
         self.set_control(power, quiet)?;
         let mut streams = self.streams.lock();
@@ -132,7 +133,7 @@ impl<R: Registers> V2<'_, R> {
             let kind = gr1::CBAR_STAGE1;
             self.window.write(power, Page::Gr1, gr1::cbar(number), kind);
         }
-        streams.deny(power, &self.window, true);
+        streams.deny(power, &self.window, spare);
         Ok(())
     }
 
@@ -141,7 +142,7 @@ impl<R: Registers> V2<'_, R> {
         let outcome = self.prepare(power).and_then(|()| self.go_live(power));
         if outcome.is_err() && !self.mutation.skips(Step::DenyFirst) {
             // Already an error; what this says adds nothing to it.
-            let _ = self.deny(power);
+            let _ = self.deny(power, false);
         }
         outcome
     }
@@ -150,7 +151,7 @@ impl<R: Registers> V2<'_, R> {
     fn prepare(&self, power: &Powered) -> Result<(), Error> {
         self.check_identity()?;
         if !self.mutation.skips(Step::DenyFirst) {
-            self.deny(power)?;
+            self.deny(power, true)?;
         }
         let stale = self.window.read_any(power, Page::Gr0, gr0::GFSR);
         self.window.write(power, Page::Gr0, gr0::GFSR, stale);
@@ -164,7 +165,7 @@ impl<R: Registers> V2<'_, R> {
         }
         let (id7, banks) = (self.features.id.id7, self.features.banks);
         mmu500::reset(power, &self.window, &self.quirks, id7, banks)?;
-        self.sync_global(power)
+        self.sync_all(power)
     }
 
     /// Banks, then streams, then interrupts.
@@ -192,7 +193,7 @@ impl<R: Registers> V2<'_, R> {
         }
         if !skips(Step::SuspendSyncs) {
             self.forget_all(power);
-            self.sync_global(power)?;
+            self.sync_all(power)?;
         }
         // CLIENTPD stays 0: nothing may pass when the clock is back.
         let quiet = self.control() & !(cr0::GFIE | cr0::GCFGFIE);
@@ -207,7 +208,7 @@ impl<R: Registers> V2<'_, R> {
     pub(super) fn start_afresh(&self, power: &Powered) -> Result<(), Error> {
         self.streams.lock().flush(power, &self.window);
         self.forget_all(power);
-        self.sync_global(power)
+        self.sync_all(power)
     }
 
     fn disable_banks(&self, power: &Powered) {

@@ -178,3 +178,92 @@ pub(super) fn tcr(features: &Features, tables: &Stage2) -> u32 {
         size & 0x1f | start | cache | share | 1 << 31
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v2::features::IdRegisters;
+    use crate::v2::{Implementation, spec::bits};
+    use pgtable::Pa;
+
+    fn features(model: Implementation) -> Features {
+        let id = IdRegisters {
+            id: [0xfc01_3e30, 0x3000_0f10, 0x0000_f544],
+            id7: 0x21,
+        };
+        Features::decode(id, &model.quirks(), None).unwrap()
+    }
+
+    fn tables() -> Stage2 {
+        Stage2 {
+            root: Pa(0x4000_0000),
+            ipa_bits: 40,
+            pa_bits: 44,
+            granule_shift: 12,
+            start_level: 1,
+            coherent: true,
+            fwb: false,
+        }
+    }
+
+    /// By hand from IHI 0062, 16.5.47: T0SZ 24, SL0 1, write-back twice,
+    /// inner shareable, 4 KiB, 44 bits.
+    #[test]
+    fn tcr_of_wide_tables() {
+        let f = features(Implementation::Mmu500);
+        assert_eq!(tcr(&f, &tables()), 0x8004_3558);
+        let private = Stage2 {
+            coherent: false,
+            granule_shift: 16,
+            start_level: 2,
+            ..tables()
+        };
+        assert_eq!(tcr(&f, &private), 0x8004_6058);
+    }
+
+    /// T0SZ -8: S and 0b1000.
+    #[test]
+    fn tcr_of_narrow_tables() {
+        let f = features(Implementation::Mmu400);
+        assert_eq!(tcr(&f, &tables()), 0x8000_3558);
+        let small = Stage2 {
+            ipa_bits: 32,
+            ..tables()
+        };
+        assert_eq!(bits(tcr(&f, &small), 5, 0), 0);
+    }
+
+    #[test]
+    fn vmids_are_shared_out_and_unique_where_they_must_be() {
+        let f = features(Implementation::Cavium);
+        let mut contexts = Contexts::new(2, &f, 17, true);
+        assert_eq!(contexts.last_vmid(), 18);
+        let (first, vmid) = contexts.open(&tables(), None).unwrap();
+        assert_eq!((first, vmid), (ContextId(0), Vmid(17)));
+        let refused = contexts.open(&tables(), Some(Vmid(1)));
+        assert_eq!(refused, Err(Error::VmidBusy(Vmid(1))));
+        contexts.open(&tables(), Some(Vmid(18))).unwrap();
+        assert_eq!(contexts.open(&tables(), None), Err(Error::NoContext));
+        contexts.close(first);
+        assert!(contexts.open(&tables(), None).is_ok());
+    }
+
+    #[test]
+    fn sixteen_bit_vmids_have_their_own_field() {
+        let context = Context {
+            vmid: Vmid(0x1234),
+            tables: tables(),
+            programmed: false,
+        };
+        let f = features(Implementation::Mmu500);
+        assert_eq!(cba2r(&f, &context), 0x1234_0001);
+        assert_eq!(cbar(&f, 1, 3, &context), 0);
+        let context = Context {
+            vmid: Vmid(0x34),
+            ..context
+        };
+        let v1 = features(Implementation::Mmu400);
+        // Bank 3 of two interrupts: the second.
+        assert_eq!(cbar(&v1, 2, 3, &context), 0x0100_0034);
+    }
+}

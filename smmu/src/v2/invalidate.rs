@@ -15,7 +15,7 @@ use crate::mutation::Step;
 use crate::outside::Registers;
 use crate::poll;
 use crate::power::Powered;
-use crate::sync::Ordering;
+use crate::sync::{AtomicBool, Lock, Ordering};
 use crate::types::{ContextId, IpaRange, Vmid};
 
 /// Above this many addresses the whole VMID is invalidated instead: refilling
@@ -26,6 +26,14 @@ const WHOLE_VMID_ABOVE: u64 = 64;
 const GLOBAL: Ticket = Ticket(u64::MAX);
 /// Ticket of nothing.
 const NOTHING: Ticket = Ticket(u64::MAX - 1);
+
+/// The sync of one bank.
+#[derive(Default)]
+pub(super) struct BankSync {
+    turn: Lock<()>,
+    /// Invalidations were begun that no sync is known to have completed.
+    outstanding: AtomicBool,
+}
 
 impl<R: Registers> V2<'_, R> {
     pub(super) fn forget_ranges(
@@ -44,6 +52,9 @@ impl<R: Registers> V2<'_, R> {
         if !by_address || count(ranges, granule) > WHOLE_VMID_ABOVE {
             self.forget_vmid(power, held.vmid);
             return Ok(GLOBAL);
+        }
+        if let Some(bank) = self.bank_syncs.get(usize::from(context.0)) {
+            bank.outstanding.store(true, Ordering::Relaxed);
         }
         for range in ranges {
             self.forget_range(power, context, range, granule);
@@ -105,12 +116,31 @@ impl<R: Registers> V2<'_, R> {
             GLOBAL => self.sync_global(power),
             NOTHING => Ok(()),
             Ticket(number) => {
-                let lock = self.bank_syncs.get(number as usize);
-                let lock = lock.ok_or(Error::DomainUnknown(number as usize))?;
-                let page = Page::Bank(number as u16);
-                self.sync(power, lock, page, (bank::TLBSYNC, bank::TLBSTATUS))
+                let bank = self.bank_syncs.get(number as usize);
+                let bank = bank.ok_or(Error::DomainUnknown(number as usize))?;
+                self.sync_bank(power, number as u16, bank)
             }
         }
+    }
+
+    fn sync_bank(&self, power: &Powered, number: u16, sync: &BankSync) -> Result<(), Error> {
+        // Before the sync: it may not cover what another CPU begins now.
+        sync.outstanding.store(false, Ordering::Relaxed);
+        let registers = (bank::TLBSYNC, bank::TLBSTATUS);
+        self.sync(power, &sync.turn, Page::Bank(number), registers)
+            .inspect_err(|_| sync.outstanding.store(true, Ordering::Relaxed))
+    }
+
+    /// Everything that was ever begun is complete: a global sync, and one of
+    /// each bank whose own did not complete, or was not waited for.
+    pub(super) fn sync_all(&self, power: &Powered) -> Result<(), Error> {
+        self.sync_global(power)?;
+        for (number, sync) in (0u16..).zip(self.bank_syncs.iter()) {
+            if sync.outstanding.load(Ordering::Relaxed) {
+                self.sync_bank(power, number, sync)?;
+            }
+        }
+        Ok(())
     }
 
     /// Every global invalidation, and every transaction that began before, is
@@ -123,7 +153,7 @@ impl<R: Registers> V2<'_, R> {
     fn sync(
         &self,
         power: &Powered,
-        turn: &crate::sync::Lock<()>,
+        turn: &Lock<()>,
         page: Page,
         (start, status): (usize, usize),
     ) -> Result<(), Error> {

@@ -38,6 +38,7 @@ use alloc::vec::Vec;
 use contexts::Contexts;
 use core::fmt::{self, Write};
 use implementation::Quirks;
+use invalidate::BankSync;
 use spec::{Page, bank};
 use streams::{Match, StreamMap};
 use window::Window;
@@ -57,7 +58,7 @@ pub struct V2<'a, R> {
     /// The bank for streams that pass, where firmware leaves no other way.
     passing_bank: Option<u16>,
     global_sync: Lock<()>,
-    bank_syncs: Box<[Lock<()>]>,
+    bank_syncs: Box<[BankSync]>,
     /// What the TBUs said when a sync last timed out.
     stuck_tbus: Lock<Option<TbuStatus>>,
     issued: AtomicU64,
@@ -117,7 +118,7 @@ impl<'a, R: Registers> V2<'a, R> {
                 .firmware_s2cr
                 .then(|| features.banks.saturating_sub(1)),
             global_sync: Lock::new(()),
-            bank_syncs: (0..features.banks).map(|_| Lock::new(())).collect(),
+            bank_syncs: (0..features.banks).map(|_| BankSync::default()).collect(),
             stuck_tbus: Lock::new(None),
             issued: AtomicU64::new(0),
             syncs: AtomicU64::new(0),

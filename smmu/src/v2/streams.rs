@@ -45,6 +45,8 @@ struct Slot {
     dirty: bool,
     /// What SMR holds.
     smr: u32,
+    /// Firmware's, and in force since before the probe.
+    untouched: bool,
 }
 
 /// How entries are spelled in registers.
@@ -114,8 +116,9 @@ impl StreamMap {
         }
     }
 
-    /// Takes note of an entry that firmware made and that is to stay.
-    pub fn keep(&mut self, number: u16, streams: Match) {
+    /// Takes note of an entry that firmware made and that is to stay. `smr` is
+    /// what its SMR holds.
+    pub fn keep(&mut self, number: u16, streams: Match, smr: u32) {
         if let Some(slot) = self.slots.get_mut(usize::from(number)) {
             *slot = Slot {
                 entry: Some(Entry {
@@ -125,7 +128,8 @@ impl StreamMap {
                     kept: true,
                 }),
                 dirty: true,
-                smr: 0,
+                smr,
+                untouched: true,
             };
         }
     }
@@ -264,13 +268,11 @@ impl StreamMap {
         }
     }
 
-    /// Terminates every stream, or all but firmware's, whatever the registers
-    /// said before. The map stays.
-    pub fn deny<R: Registers>(&mut self, power: &Powered, window: &Window<R>, spare_kept: bool) {
+    /// Terminates every stream, whatever the registers said before; with
+    /// `spare`, all but firmware's that it never terminated. The map stays.
+    pub fn deny<R: Registers>(&mut self, power: &Powered, window: &Window<R>, spare: bool) {
         for (number, slot) in (0u16..).zip(self.slots.iter_mut()) {
-            if spare_kept && slot.entry.is_some_and(|e| e.kept) {
-                // In this order: it may be live.
-                slot.smr = slot.entry.map_or(0, |e| self.spelling.smr(&e));
+            if spare && slot.untouched && slot.entry.is_some_and(|e| e.kept) {
                 write(power, window, self.spelling, number, slot);
                 continue;
             }
@@ -279,6 +281,7 @@ impl StreamMap {
                 window.write(power, Page::Gr0, gr0::smr(number), 0);
             }
             slot.smr = 0;
+            slot.untouched = false;
             slot.dirty = slot.entry.is_some();
         }
     }

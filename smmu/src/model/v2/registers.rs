@@ -103,7 +103,7 @@ impl Inner {
                 _ => self.identity(register),
             },
             At::Shape(register) => match s.banks.get(register % 0x400 / 4) {
-                Some(bank) => [bank.cbar, bank.frsynra, bank.cba2r, 0][register / 0x400 & 3],
+                Some(bank) => [bank.cbar, bank.frsynra, bank.cba2r, 0][(register / 0x400) & 3],
                 None => 0,
             },
             At::Bank(n, register) => {

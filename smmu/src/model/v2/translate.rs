@@ -108,8 +108,8 @@ impl Inner {
     /// Erratum 27704: the TLB does not know whose VMID it is.
     fn ask_sibling(&self, vmid: u16, address: u64) -> Option<TlbEntry> {
         let sibling = self.sibling.upgrade()?;
-        let found = sibling.lock().unwrap().instances[0].tcu.find(vmid, address);
-        found
+        let sibling = sibling.lock().unwrap();
+        sibling.instances[0].tcu.find(vmid, address)
     }
 
     /// What the bank says of its tables.
