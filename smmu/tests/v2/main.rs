@@ -1,0 +1,133 @@
+//! The SMMUv1 and SMMUv2 driver against the hostile model.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod firmware;
+mod rig;
+mod streams;
+mod units;
+mod work_arounds;
+
+use firmware::probe_denies;
+use proptest::prelude::*;
+use rig::*;
+use units::steps_are_forgotten;
+
+macro_rules! scenarios {
+    ($($name:ident),* $(,)?) => {
+        $(#[test] fn $name() { s::$name::<Two>(None); })*
+    };
+}
+
+scenarios!(
+    default_deny,
+    attach_and_detach,
+    unmap_while_dma,
+    deferred_gating,
+    operation_holds,
+    gate_and_wake,
+    tbu_sleeps,
+    stuck_sync,
+    suspend_fails,
+    resume_fails,
+    clock_does_not_stop,
+    nothing_to_switch,
+    faults_are_attributed,
+    late_interrupt,
+    two_smmus,
+    timeline_tells,
+    domains_come_and_go,
+    links_outlive_drivers,
+);
+
+#[test]
+fn the_model_bites() {
+    s::model_bites::<Two>();
+}
+
+#[test]
+fn every_implementation_does_all_of_it() {
+    for model in ALL {
+        with(Part::of(model), || ESSENCE.iter().for_each(|run| run(None)));
+    }
+}
+
+#[test]
+fn shapes_of_the_window_and_of_streams() {
+    let base = Part::of(Implementation::GenericV2);
+    for (page_shift, extended, matching) in [
+        (16, false, true),
+        (12, true, true),
+        (16, true, true),
+        (12, false, false),
+    ] {
+        let mut part = base;
+        part.kind.page_shift = page_shift;
+        part.kind.extended = extended && matching;
+        part.kind.matching = matching;
+        part.kind.vmid16 = extended;
+        if !matching {
+            part.kind.entries = 64;
+        }
+        with(part, || ESSENCE.iter().for_each(|run| run(None)));
+    }
+}
+
+type Needed = (Step, Scenario);
+
+/// Each step of the driver and of the power code is needed: without it, the
+/// scenario named here fails.
+const NEEDED: &[Needed] = &[
+    (Step::CountCheck, s::operation_holds::<Two>),
+    (Step::DeadlineCheck, s::deferred_gating::<Two>),
+    (Step::HoldCheck, s::late_interrupt::<Two>),
+    (Step::DenyFirst, probe_denies),
+    (Step::ForgetAfterChange, s::attach_and_detach::<Two>),
+    (Step::SendInvalidation, s::unmap_while_dma::<Two>),
+    (Step::WaitForSync, s::unmap_while_dma::<Two>),
+    (Step::ForgetTables, steps_are_forgotten),
+    (Step::CoverRange, s::unmap_while_dma::<Two>),
+    (Step::ResumeForgetsTranslations, s::gate_and_wake::<Two>),
+    (Step::SuspendTerminates, s::gate_and_wake::<Two>),
+    (Step::SuspendSyncs, s::gate_and_wake::<Two>),
+    (Step::SuspendDisables, s::gate_and_wake::<Two>),
+    (Step::BlockTbu, s::tbu_sleeps::<Two>),
+    (Step::RefreshTbu, s::tbu_sleeps::<Two>),
+    (Step::FenceTerminates, s::stuck_sync::<Two>),
+];
+
+#[test]
+fn every_step_is_needed() {
+    let missed = unnoticed(NEEDED, |(step, run)| run(Some(step)));
+    assert!(missed.is_empty(), "nobody noticed: {missed:?}");
+}
+
+/// A hundred times as many where there is time: `SMMU_TURNS=100000`.
+#[test]
+fn many_turns_leak_nothing() {
+    let turns = std::env::var("SMMU_TURNS")
+        .ok()
+        .and_then(|t| t.parse().ok());
+    s::many_turns::<Two>(turns.unwrap_or(200));
+}
+
+fn cases() -> u32 {
+    let cases = std::env::var("SMMU_CASES")
+        .ok()
+        .and_then(|t| t.parse().ok());
+    cases.unwrap_or(24)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn calm_schedules((variant, ops) in common::schedules::schedule(false), which in 0..ALL.len()) {
+        with(Part::of(ALL[which]), || common::schedules::run::<Two>(variant, &ops));
+    }
+
+    #[test]
+    fn rough_schedules((variant, ops) in common::schedules::schedule(true), which in 0..ALL.len()) {
+        with(Part::of(ALL[which]), || common::schedules::run::<Two>(variant, &ops));
+    }
+}
