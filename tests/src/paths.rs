@@ -110,3 +110,11 @@ pub fn u_boot() -> Result<PathBuf> {
         "run tests/scripts/fetch-guests.sh",
     )
 }
+
+/// The device tree of the ZCU102 board, from a Linux package.
+pub fn zcu102_dtb() -> Result<PathBuf> {
+    existing(
+        cache().join("boards/zcu102.dtb"),
+        "run tests/scripts/fetch-guests.sh",
+    )
+}

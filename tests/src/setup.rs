@@ -3,7 +3,7 @@
 
 use crate::devicetree::{self, Template, reg};
 use crate::image;
-use crate::machine::{Machine, Running};
+use crate::machine::{Board, Machine, Running};
 use crate::paths::{self, Kernel};
 use crate::{Result, context, initramfs};
 use std::fs;
@@ -115,9 +115,13 @@ pub struct Setup {
 impl Setup {
     /// Starts from a machine that boots at EL2.
     pub fn new(machine: Machine) -> Result<Self> {
+        let overlays = match machine.board {
+            Board::Zcu102 => Vec::new(),
+            Board::VirtGicV2 | Board::VirtGicV3 => vec![Template::named("symbols")?],
+        };
         Ok(Self {
             machine,
-            overlays: vec![Template::named("symbols")?],
+            overlays,
             next: FIRST_MODULE,
         })
     }
