@@ -344,7 +344,7 @@ fn stage2() -> Result<Stage2, Stop> {
     };
     let config = Config::new(Granule::K4, IPA_BITS.min(pa_bits), pa_bits)
         .map_err(|_| Stop("no stage-2 tables for this CPU"))?;
-    Stage2::new(config, TableMemory).map_err(|_| Stop("no memory for its tables"))
+    Stage2::new(config, TableMemory::unbounded()).map_err(|_| Stop("no memory for its tables"))
 }
 
 fn features(version: vgic::Version) -> Features {

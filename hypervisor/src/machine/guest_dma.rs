@@ -15,7 +15,7 @@ use stagegate_abi::{Event as Report, EventFlags, EventReason, PowerState, SmmuPo
 use super::masters::Master;
 use super::smmus::{self, Unit};
 use super::vm::Vm;
-use crate::arch::tables::QuotaMemory;
+use crate::arch::tables::TableMemory;
 use crate::dma::{
     DomainKey, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, NotRam,
     Outside, Policy, PowerReport, Target, VmDma,
@@ -43,7 +43,7 @@ impl GuestDma {
         let endpoints: Vec<u32> = vm.masters.iter().map(|master| master.endpoint).collect();
         let side = Side {
             vm,
-            tables: QuotaMemory::new(QUOTA),
+            tables: TableMemory::bounded(QUOTA),
             domains: SpinMutex::new(BTreeMap::new()),
         };
         let fixed: [Fixed; 0] = [];
@@ -91,7 +91,7 @@ impl GuestDma {
 /// The machine as the core sees it, for one VM.
 pub struct Side {
     vm: &'static Vm,
-    tables: QuotaMemory,
+    tables: TableMemory,
     /// The domains of the core at each SMMU that they are attached to.
     domains: SpinMutex<BTreeMap<Key, DomainId>>,
 }
@@ -141,9 +141,9 @@ impl Side {
 }
 
 impl Outside for Side {
-    type Frames = QuotaMemory;
+    type Frames = TableMemory;
 
-    fn frames(&self) -> QuotaMemory {
+    fn frames(&self) -> TableMemory {
         self.tables
     }
 
