@@ -91,7 +91,8 @@ impl<R: Registers> V2<'_, R> {
         };
         let at = gr0::s2cr(spare);
         self.window.write(power, Page::Gr0, gr0::smr(spare), 0);
-        self.window.write(power, Page::Gr0, at, stream::BYPASS);
+        let bypass = stream::BYPASS | stream::NO_BANK;
+        self.window.write(power, Page::Gr0, at, bypass);
         let now = self.window.read(power, Page::Gr0, at);
         if now & stream::TYPE != stream::BYPASS {
             // The last bank is then for those who pass.
@@ -185,8 +186,7 @@ impl<R: Registers> V2<'_, R> {
     pub(super) fn bring_down(&self, power: &Powered) -> Result<(), Error> {
         let skips = |step| self.mutation.skips(step);
         if !skips(Step::SuspendTerminates) {
-            let mut streams = self.streams.lock();
-            streams.deny(power, &self.window, false);
+            self.streams.lock().terminate(power, &self.window);
         }
         if !skips(Step::SuspendDisables) {
             self.disable_banks(power);

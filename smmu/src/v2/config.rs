@@ -41,6 +41,9 @@ pub struct Config {
     pub first_vmid: u16,
     /// What firmware left.
     pub firmware_streams: FirmwareStreams,
+    /// Use an MMU-500 although secure firmware keeps its prefetchers on
+    /// (SACR.CACHE_LOCK), and with them errata 841119 and 826419.
+    pub tolerate_prefetch: bool,
     /// Bound of each hardware wait, nanoseconds.
     pub bound_ns: u64,
     /// A step to leave out, for tests that prove that it is needed.
@@ -71,6 +74,7 @@ impl Default for Config {
             context_interrupts: 1,
             first_vmid: 1,
             firmware_streams: FirmwareStreams::Deny,
+            tolerate_prefetch: false,
             bound_ns: 50_000_000,
             #[cfg(any(feature = "model", loom))]
             leave_out: None,

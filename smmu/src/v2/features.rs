@@ -99,7 +99,7 @@ impl Features {
         let banks = quirks.banks(bits(id1, 7, 0) as u16);
         need(banks != 0, "context banks (ID1.NUMCB)")?;
         let wide = quirks.v2 && bits(id2, 14, 12) != 0 && !quirks.narrow;
-        let narrow = bits(id0, 25, 24) != 0b10;
+        let narrow = bits(id0, 25, 25) == 0;
         need(wide || narrow, "long descriptors (ID0.PTFS, ID2.PTFSv8)")?;
         let mut granules = 1 << 12;
         if wide {

@@ -37,7 +37,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use contexts::Contexts;
 use core::fmt::{self, Write};
-use implementation::Quirks;
+use implementation::{Prefetch, Quirks};
 use invalidate::BankSync;
 use spec::{Page, bank};
 use streams::{Match, StreamMap};
@@ -86,7 +86,10 @@ impl<'a, R: Registers> V2<'a, R> {
         time: &'a dyn Time,
         config: Config,
     ) -> Result<Self, Error> {
-        let quirks = config.model.quirks();
+        let mut quirks = config.model.quirks();
+        if config.tolerate_prefetch && quirks.prefetch == Prefetch::MustBeOff {
+            quirks.prefetch = Prefetch::OffIfAllowed;
+        }
         #[cfg(feature = "model")]
         let quirks = quirks.without(config.without);
         let mut windows = windows;

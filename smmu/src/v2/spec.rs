@@ -95,6 +95,8 @@ pub mod stream {
     pub const TRANSLATE: u32 = 0 << 16;
     /// Pass untranslated.
     pub const BYPASS: u32 = 1 << 16;
+    /// S2CR.CBNDX of an entry that needs no bank.
+    pub const NO_BANK: u32 = 0xff;
     /// Terminate.
     pub const FAULT: u32 = 2 << 16;
 }

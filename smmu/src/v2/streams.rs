@@ -75,7 +75,7 @@ impl Spelling {
         valid
             | match (entry.action, self.passing_bank) {
                 (StreamAction::Abort, _) => self.fault(),
-                (StreamAction::Bypass, None) => stream::BYPASS,
+                (StreamAction::Bypass, None) => stream::BYPASS | stream::NO_BANK,
                 (StreamAction::Bypass, Some(bank)) => stream::TRANSLATE | u32::from(bank),
                 (StreamAction::Translate(bank), _) => stream::TRANSLATE | u32::from(bank.0),
             }
@@ -83,7 +83,7 @@ impl Spelling {
 
     pub fn fault(&self) -> u32 {
         if self.passing_bank.is_some() {
-            stream::BYPASS
+            stream::BYPASS | stream::NO_BANK
         } else {
             stream::FAULT
         }
@@ -281,6 +281,16 @@ impl StreamMap {
                 window.write(power, Page::Gr0, gr0::smr(number), 0);
             }
             slot.smr = 0;
+            slot.untouched = false;
+            slot.dirty = slot.entry.is_some();
+        }
+    }
+
+    /// Terminates every stream by S2CR alone: before the clock stops. The next
+    /// thing to be written is a `deny`.
+    pub fn terminate<R: Registers>(&mut self, power: &Powered, window: &Window<R>) {
+        for (number, slot) in (0u16..).zip(self.slots.iter_mut()) {
+            window.write(power, Page::Gr0, gr0::s2cr(number), self.spelling.fault());
             slot.untouched = false;
             slot.dirty = slot.entry.is_some();
         }

@@ -115,7 +115,7 @@ fn cases() -> u32 {
     let cases = std::env::var("SMMU_CASES")
         .ok()
         .and_then(|t| t.parse().ok());
-    cases.unwrap_or(24)
+    cases.unwrap_or(100)
 }
 
 proptest! {

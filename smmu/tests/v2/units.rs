@@ -147,3 +147,22 @@ fn a_gated_smmu_asks_for_nothing() {
     assert_eq!(rig.model.accesses(), accesses);
     assert!(text.starts_with("MMU-500: SMMUv2, ID0..2 0x2801"), "{text}");
 }
+
+/// What waking and gating cost in register accesses: ZynqMP's MMU-500, with
+/// 48 entries and 16 banks, one master attached. Syncs that complete at once.
+#[test]
+fn waking_and_gating_cost_so_much() {
+    let mut setup = setup(None);
+    setup.nature.sync_delay = 0;
+    let rig = Rig::<Two>::new(setup);
+    let guest = rig.guest(&[7], 0);
+    let count = |f: &dyn Fn()| {
+        let before = rig.model.accesses();
+        f();
+        rig.model.accesses() - before
+    };
+    let down = count(&|| rig.pass(2 * IDLE));
+    assert_eq!(rig.smmu.state(), State::Gated);
+    let up = count(&|| guest.active().unwrap());
+    assert_eq!((down, up), (91, 201));
+}
