@@ -5,8 +5,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-use platform::early::Early;
-use platform::facts::Board;
+use platform::early::{Early, EarlyConsole};
+use platform::facts::{self, Board};
 use platform::fdt::Blob;
 use platform::overlay::{self, Named};
 use platform::pack::{Kind, Pack, PackError};
@@ -57,9 +57,10 @@ fn start(dtb: u64) -> Result<Never, Stop> {
     // Without a device tree there is no console to complain on.
     let blob = ram::device_tree(dtb).ok_or(Stop("no device tree at the address in x0"))?;
     let early = platform::early::scan(blob).map_err(|_| Stop("the device tree is damaged"))?;
-    if let Some(uart) = &early.console {
-        let _ = console::open(uart);
-    }
+    let heard = early
+        .console
+        .as_ref()
+        .is_some_and(|uart| console::open(uart).is_ok());
     console::init_log();
     log::info!(
         "Stagegate {}: EL2, {} bytes of device tree",
@@ -75,7 +76,10 @@ fn start(dtb: u64) -> Result<Never, Stop> {
         .ok_or(Stop("32 MiB of free memory are needed for a start"))?;
     ram::give_to_heap(heap);
     let tree = Tree::new(blob);
-    let facts = Board::read(&tree, &mut report);
+    let mut facts = Board::read(&tree, &mut report);
+    if !heard {
+        find_console(&tree, &mut facts);
+    }
     facts.require(&mut report);
     show(&report);
     if report.has_errors() {
@@ -86,6 +90,28 @@ fn start(dtb: u64) -> Result<Never, Stop> {
     start_secondaries();
     enter();
     Err(Stop("the boot CPU has nothing to do"))
+}
+
+/// The boot loader's tree names no console that works. An overlay may have
+/// named one; otherwise `serial0` is by custom the port that people look at.
+fn find_console(tree: &Tree<'_>, facts: &mut Board) {
+    let first = tree.find("serial0");
+    let serial0 = |uart: &facts::Uart| uart.enabled && Some(uart.node) == first;
+    let index = facts
+        .console
+        .or_else(|| facts.uarts.iter().position(serial0));
+    let Some((index, uart)) = index.and_then(|i| Some((i, facts.uarts.get(i)?))) else {
+        return;
+    };
+    let found = EarlyConsole {
+        kind: uart.kind,
+        registers: uart.registers,
+        reg_shift: uart.reg_shift,
+        io_width: uart.io_width,
+    };
+    if console::open(&found).is_ok() {
+        facts.console = Some(index);
+    }
 }
 
 /// Replaces the boot map by the final one and finds out what RAM is free.

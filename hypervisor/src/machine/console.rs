@@ -6,7 +6,7 @@
 //! a report about a fault at EL2, which may be the last thing it says.
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use platform::console::{Console, Layout, Uart};
 use platform::early::EarlyConsole;
@@ -15,7 +15,7 @@ use platform::uart::UartKind;
 use spin::mutex::SpinMutex;
 
 use super::{board, irq, monitor};
-use crate::vuart::{HYPERVISOR, Mux, Ring, Typed};
+use crate::vuart::{Focus, HYPERVISOR, Mux, Ring, Typed};
 
 /// Polls before a byte that the UART does not take is given up.
 const PATIENCE: u32 = 100_000;
@@ -39,6 +39,10 @@ static STATE: SpinMutex<State> = SpinMutex::new(State {
 });
 /// Set when EL2 itself has failed: whoever holds the lock may never return it.
 static LAST_WORDS: AtomicBool = AtomicBool::new(false);
+/// Number of the VM that is typed to.
+static FOCUS: AtomicU32 = AtomicU32::new(NOBODY);
+/// No VM has this number.
+const NOBODY: u32 = u32::MAX;
 /// A copy of the UART for that case.
 static EMERGENCY: SpinMutex<Option<Uart<Window>>> = SpinMutex::new(None);
 
@@ -261,10 +265,25 @@ pub fn interrupt() {
             Typed::ForVm(index, byte) => give(index, byte),
             Typed::ForMonitor(byte) => monitor::typed(byte),
             Typed::Menu(key) => monitor::menu(key),
-            Typed::Nothing | Typed::Switched(_) => {}
+            Typed::Switched(focus) => note_focus(focus),
+            Typed::Nothing => {}
         }
     }
     pump();
+}
+
+/// Remembers who is typed to, for those who must not take the lock to know.
+fn note_focus(focus: Focus) {
+    let id = match focus {
+        Focus::Vm(index) => board::vms().get(index).map_or(NOBODY, |vm| vm.id.into()),
+        Focus::Monitor => NOBODY,
+    };
+    FOCUS.store(id, Ordering::Relaxed);
+}
+
+/// Whether what is typed goes to `vm`, whose output is then shown at once.
+pub fn has_focus(vm: &super::vm::Vm) -> bool {
+    FOCUS.load(Ordering::Relaxed) == u32::from(vm.id)
 }
 
 /// Types `byte` to a VM.

@@ -1,5 +1,7 @@
 //! A VM's emulated devices, by address.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use super::guest_dma::Side;
 use super::pci::VmHost;
 use super::ram::GuestRam;
@@ -27,6 +29,8 @@ pub struct Devices {
     pub uart: Pl011,
     /// PCI functions.
     pub pci: Option<VmHost>,
+    /// Writes to the console since it was last moved on.
+    said: AtomicU32,
 }
 
 impl Devices {
@@ -36,6 +40,7 @@ impl Devices {
         Self {
             uart: Pl011::new(),
             pci,
+            said: AtomicU32::new(0),
         }
     }
 
@@ -85,10 +90,23 @@ impl Devices {
             .uart
             .write(offset, value as u32, |high| vm.uart_line(high));
         irq::kick_vcpus(vm, outcome.line.unwrap_or_default().without(me.index));
-        if outcome.output {
+        if outcome.output && self.is_worth_moving(vm, value as u8) {
             console::pump();
         }
         Stored::Done
+    }
+
+    /// Whether what the guest has said is to be moved on now. A VM that nobody
+    /// types to is shown by lines, so there is nothing to gain before a line
+    /// ends or many bytes wait.
+    fn is_worth_moving(&self, vm: &Vm, byte: u8) -> bool {
+        const MANY: u32 = 64;
+        let waiting = self.said.fetch_add(1, Ordering::Relaxed) + 1;
+        let now = byte == b'\n' || waiting >= MANY || console::has_focus(vm);
+        if now {
+            self.said.store(0, Ordering::Relaxed);
+        }
+        now
     }
 
     /// Back to power-on.
