@@ -146,3 +146,22 @@ fn kept_streams_outlive_power() {
         rig.check();
     });
 }
+
+#[test]
+fn a_time_out_tells_what_the_tbus_did() {
+    with(Part::of(Implementation::QcomV2), || {
+        let rig = Rig::<Two>::new(setup(None));
+        let guest = rig.guest(&[7], 0);
+        guest.map(IPA, PA, PAGE);
+        guest.active().unwrap();
+        assert_eq!(rig.smmu.hardware().stuck_tbus(), None);
+        rig.model.set_syncs(false);
+        assert!(guest.unmap(IPA, PAGE).is_err());
+        let tbus = rig.smmu.hardware().stuck_tbus().unwrap();
+        assert_eq!((tbus.power, tbus.acknowledged), (3, 1));
+        let mut text = String::new();
+        rig.smmu.describe(&mut text).unwrap();
+        let told = "TBU_PWR_STATUS 0x3, STATS_SYNC_INV_TBU_ACK 0x1";
+        assert!(text.ends_with(told), "{text}");
+    });
+}
