@@ -21,8 +21,8 @@ mod server;
 
 pub use call::{Call, decode};
 pub use error::{Error, SUCCESS};
-pub use power::{Start, VcpuPower};
-pub use server::{Mitigations, Outcome, Vcpu, serve};
+pub use power::{Start, VcpuPower, all_off};
+pub use server::{Mitigations, Outcome, Vcpu, constant, serve};
 
 #[cfg(all(test, not(loom)))]
 mod tests;

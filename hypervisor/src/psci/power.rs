@@ -10,18 +10,25 @@
 //! `Claimed` keeps two CPU_ON calls from mixing their arguments: whoever wins
 //! the step out of `Off` writes entry and context alone, then publishes them.
 //! To everybody else `Claimed` is ON_PENDING.
+//!
+//! The same word counts the starts, so that a look at all vCPUs of a VM can
+//! tell whether anything happened meanwhile: see [`all_off`].
 
 #[cfg(not(loom))]
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::Error;
 
-const OFF: u32 = 0;
-const CLAIMED: u32 = 1;
-const ON_PENDING: u32 = 2;
-const ON: u32 = 3;
+/// Bits of the state that hold the phase; the number of starts is above them.
+const PHASE: u64 = 3;
+const OFF: u64 = 0;
+const CLAIMED: u64 = 1;
+const ON_PENDING: u64 = 2;
+const ON: u64 = 3;
+/// One start.
+const START: u64 = PHASE + 1;
 
 /// AFFINITY_INFO's answers, DEN 0022 5.7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +54,7 @@ pub struct Start {
 /// Power state and pending start of one vCPU.
 #[derive(Debug)]
 pub struct VcpuPower {
-    state: AtomicU32,
+    state: AtomicU64,
     entry: AtomicU64,
     context: AtomicU64,
 }
@@ -64,7 +71,7 @@ impl VcpuPower {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            state: AtomicU32::new(OFF),
+            state: AtomicU64::new(OFF),
             entry: AtomicU64::new(0),
             context: AtomicU64::new(0),
         }
@@ -75,7 +82,7 @@ impl VcpuPower {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            state: AtomicU32::new(OFF),
+            state: AtomicU64::new(OFF),
             entry: AtomicU64::new(0),
             context: AtomicU64::new(0),
         }
@@ -87,24 +94,28 @@ impl VcpuPower {
     ///
     /// [`Error::AlreadyOn`] or [`Error::OnPending`]; nothing changed.
     pub fn request(&self, start: Start) -> Result<(), Error> {
-        self.state
-            .compare_exchange(OFF, CLAIMED, Ordering::Acquire, Ordering::Relaxed)
-            .map_err(|found| match found {
+        let claim = |word: u64| (word & PHASE == OFF).then_some(word.wrapping_add(START) | CLAIMED);
+        let before = self
+            .state
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, claim)
+            .map_err(|found| match found & PHASE {
                 ON => Error::AlreadyOn,
                 _ => Error::OnPending,
             })?;
         self.entry.store(start.entry, Ordering::Relaxed);
         self.context.store(start.context, Ordering::Relaxed);
         // Release: who sees OnPending sees entry and context.
-        self.state.store(ON_PENDING, Ordering::Release);
+        let pending = before.wrapping_add(START) | ON_PENDING;
+        self.state.store(pending, Ordering::Release);
         Ok(())
     }
 
     /// The target's side: takes a pending start, once. Called by the vCPU's
     /// own CPU after a kick or a wake-up; `None` means stay asleep.
     pub fn begin(&self) -> Option<Start> {
+        let begin = |word: u64| (word & PHASE == ON_PENDING).then_some(word | ON);
         self.state
-            .compare_exchange(ON_PENDING, ON, Ordering::Acquire, Ordering::Relaxed)
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, begin)
             .ok()?;
         Some(Start {
             entry: self.entry.load(Ordering::Relaxed),
@@ -116,18 +127,39 @@ impl VcpuPower {
     /// executes guest code no more.
     pub fn off(&self) {
         // Release: everything the vCPU did happens before its next start.
-        self.state.store(OFF, Ordering::Release);
+        self.state.fetch_and(!PHASE, Ordering::Release);
     }
 
     /// As AFFINITY_INFO reports it.
     #[must_use]
     pub fn state(&self) -> State {
-        match self.state.load(Ordering::Acquire) {
+        match self.state.load(Ordering::Acquire) & PHASE {
             OFF => State::Off,
             ON => State::On,
             _ => State::OnPending,
         }
     }
+}
+
+/// Whether all vCPUs of a VM were off at one moment: then nobody is left who
+/// could start one, and the VM will never run again by itself.
+///
+/// For a vCPU that has just gone [off](VcpuPower::off). Of several that do so
+/// at once at least one is told true; nobody is while a start is under way.
+#[must_use]
+pub fn all_off<'a>(vcpus: impl Iterator<Item = &'a VcpuPower> + Clone) -> bool {
+    // After the caller's own store to its state: of two CPUs that go off at
+    // once, the one whose fence is second sees the other off.
+    fence(Ordering::SeqCst);
+    // Counts of starts only grow: equal sums mean that nothing has started
+    // between the two looks, so each vCPU was off all the time.
+    let look = || {
+        vcpus.clone().try_fold(0_u64, |sum, vcpu| {
+            let word = vcpu.state.load(Ordering::Acquire);
+            (word & PHASE == OFF).then_some(sum.wrapping_add(word))
+        })
+    };
+    look().is_some_and(|first| look() == Some(first))
 }
 
 #[cfg(all(test, loom))]
@@ -185,5 +217,54 @@ mod model {
                 }
             }
         });
+    }
+
+    fn on() -> Arc<VcpuPower> {
+        let power = Arc::new(VcpuPower::new());
+        power.request(start(1)).unwrap();
+        power.begin().unwrap();
+        power
+    }
+
+    /// Two vCPUs, all there are, go off at once: at least one learns that it
+    /// was the last.
+    #[test]
+    fn somebody_is_last() {
+        loom::model(|| {
+            let (a, b) = (on(), on());
+            let other = {
+                let (a, b) = (Arc::clone(&a), Arc::clone(&b));
+                thread::spawn(move || {
+                    b.off();
+                    all_off([&*a, &*b].into_iter())
+                })
+            };
+            a.off();
+            let own = all_off([&*a, &*b].into_iter());
+            assert!(own || other.join().unwrap());
+        });
+    }
+
+    /// While one goes off another hands over to a third, behind or before the
+    /// first one's eyes: nobody takes that for the end.
+    #[test]
+    fn handing_over_is_no_end() {
+        for order in [[0, 1, 2], [0, 2, 1], [2, 1, 0]] {
+            loom::model(move || {
+                let all = [on(), on(), Arc::new(VcpuPower::new())];
+                let list = order.map(|index: usize| Arc::clone(&all[index]));
+                let other = {
+                    let (all, list) = (all.clone(), list.clone());
+                    thread::spawn(move || {
+                        all[2].request(start(2)).unwrap();
+                        all[1].off();
+                        all_off(list.iter().map(|power| &**power))
+                    })
+                };
+                all[0].off();
+                assert!(!all_off(list.iter().map(|power| &**power)));
+                assert!(!other.join().unwrap());
+            });
+        }
     }
 }

@@ -43,7 +43,8 @@ pub enum Outcome {
     /// Idle until an interrupt is pending, then put SUCCESS into x0.
     Standby,
     /// Power this vCPU off: stop running guest code, then
-    /// [`VcpuPower::off`], then wait for [`VcpuPower::begin`].
+    /// [`VcpuPower::off`], then wait for [`VcpuPower::begin`], unless
+    /// [`all_off`](super::all_off) says that nobody is left to start it.
     CpuOff,
     /// Power the whole VM off.
     SystemOff,
@@ -57,6 +58,19 @@ pub enum Outcome {
 impl From<Error> for Outcome {
     fn from(error: Error) -> Self {
         Self::Return(error.to_x0())
+    }
+}
+
+/// The answer to function `x0` if it is the same for every VM at any time: for
+/// the shortest way through the trap handler. [`serve`] gives the same.
+#[inline]
+#[must_use]
+pub const fn constant(x0: u64) -> Option<u64> {
+    match x0 as u32 {
+        id::PSCI_VERSION => Some(PSCI_VERSION),
+        id::SMCCC_VERSION => Some(SMCCC_VERSION),
+        id::MIGRATE_INFO_TYPE => Some(MIGRATION_NOT_REQUIRED),
+        _ => None,
     }
 }
 
@@ -152,12 +166,16 @@ fn cpu_on(
 /// On if any matching vCPU is on, else pending if any is pending, else off.
 fn affinity_info(vcpus: &[Vcpu<'_>], target: u64, level: u64) -> Outcome {
     let mask = match level {
-        0 => 0xff_00ff_ffff,
+        0 => AFFINITY,
         1 => 0xff_00ff_ff00,
         2 => 0xff_00ff_0000,
         3 => 0xff_0000_0000,
         _ => return Error::InvalidParameters.into(),
     };
+    // As for CPU_ON: DEN 0022 wants bits outside the affinity fields zero.
+    if target & !AFFINITY != 0 {
+        return Error::InvalidParameters.into();
+    }
     let states = vcpus
         .iter()
         .filter(|vcpu| vcpu.mpidr & mask == target & mask)

@@ -161,7 +161,29 @@ fn affinity_info_follows_the_vcpu() {
     assert_eq!(info(5, 0), INVALID_PARAMETERS);
     assert_eq!(info(0x300, 1), INVALID_PARAMETERS);
     assert_eq!(info(0, 4), INVALID_PARAMETERS);
+    for reserved in [1 << 24, 1 << 31, 1 << 40, 1 << 50, 1 << 63] {
+        for level in 0..4 {
+            assert_eq!(info(reserved, level), INVALID_PARAMETERS, "{reserved:#x}");
+        }
+    }
     assert_eq!(vm.returns(0x8400_0004, [0, 1 << 32, 0]), 0, "32-bit level");
+}
+
+#[test]
+fn the_vm_is_off_when_no_vcpu_is_on_or_on_its_way() {
+    let vm = Vm::new();
+    let off = || super::all_off(vm.powers.iter());
+    assert!(!off(), "one is on");
+    vm.powers[0].off();
+    assert!(off());
+    vm.boot(3);
+    assert!(!off(), "the last in the list counts");
+    vm.powers[3].off();
+    assert!(off(), "having been on before does not count");
+    assert_eq!(vm.cpu_on(0x100), Outcome::Start(2));
+    assert!(!off(), "a start is under way");
+    vm.powers[2].off();
+    assert!(off(), "it was withdrawn");
 }
 
 #[test]
@@ -231,4 +253,29 @@ proptest::proptest! {
         let _ = vm.call(0x8400_0000 | near, [x1, x2, x3]);
         let _ = vm.call(0xc400_0000 | near, [x1, x2, x3]);
     }
+}
+
+/// The short way and the long way give the same answer, for every function id
+/// of the two ranges and both conventions.
+#[test]
+fn constants_are_what_serve_answers() {
+    let mut known = 0;
+    for base in [
+        0x8000_0000_u64,
+        0x8400_0000,
+        0xc000_0000,
+        0xc400_0000,
+        0xc600_0000,
+    ] {
+        for function in base..base + 0x100 {
+            let Some(value) = super::constant(function) else {
+                continue;
+            };
+            known += 1;
+            let call = super::decode(function, 0, 0, 0);
+            let served = super::serve(call, &[], super::Mitigations::default(), |_| false);
+            assert_eq!(served, super::Outcome::Return(value), "{function:#x}");
+        }
+    }
+    assert_eq!(known, 3);
 }
