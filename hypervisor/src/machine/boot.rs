@@ -20,7 +20,7 @@ use crate::arch::ram::{self, RamMap};
 use crate::arch::{boot, heap, mmu, smp, vectors};
 
 /// RAM for tables and records; taken from the top of RAM.
-const HEAP: u64 = 32 << 20;
+const HEAP: u64 = 48 << 20;
 /// Bytes of a stack for faults at EL2.
 const EMERGENCY_STACK: usize = 8192;
 
@@ -73,7 +73,7 @@ fn start(dtb: u64) -> Result<Never, Stop> {
     // Nothing refers to the loader's blob any more: its RAM may be given out.
     let heap = memory
         .take(HEAP, 1 << 20)
-        .ok_or(Stop("32 MiB of free memory are needed for a start"))?;
+        .ok_or(Stop("48 MiB of free memory are needed for a start"))?;
     ram::give_to_heap(heap);
     let tree = Tree::new(blob);
     let mut facts = Board::read(&tree, &mut report);

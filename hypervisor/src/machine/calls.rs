@@ -5,26 +5,11 @@ use super::run;
 use super::vcpu::VcpuRef;
 use crate::arch::vectors::Frame;
 use crate::hypercall;
-use crate::psci::{self, Mitigations, Outcome, SUCCESS};
+use crate::psci::{self, Outcome, SUCCESS};
 use crate::scmi::SMC_ID;
 
 /// SMCCC's answer to a function nobody knows.
 const NOT_SUPPORTED: u64 = u64::MAX;
-
-/// The answer to a standard call that is the same for every VM at any time.
-#[inline]
-pub fn constant(x0: u64) -> Option<u64> {
-    let call = psci::decode(x0, 0, 0, 0);
-    let fixed = matches!(
-        call,
-        psci::Call::PsciVersion | psci::Call::SmcccVersion | psci::Call::MigrateInfoType
-    );
-    let none = Mitigations { csv2: false };
-    match fixed.then(|| psci::serve(call, &[], none, |_| false))? {
-        Outcome::Return(value) => Some(value),
-        _ => None,
-    }
-}
 
 /// Serves HVC #0 or SMC #0: arguments and results are in x0 to x3.
 #[inline]

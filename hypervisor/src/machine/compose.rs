@@ -123,7 +123,7 @@ fn vm(
         mitigations: Mitigations {
             csv2: (regs::id_register(4, 0) >> 56) & 0xf != 0,
         },
-        devices: Devices::new(bridge(board, config)?),
+        devices: Devices::new(None),
         masters: Vec::new(),
         passed: Vec::new(),
         scmi: None,
@@ -137,7 +137,7 @@ fn vm(
     };
     vm.map_fixed()
         .map_err(|_| Stop("its memory cannot be mapped"))?;
-    adopt(tree, config, &mut vm);
+    adopt(tree, board, config, &mut vm)?;
     vm.scmi = scmi(&vm, memory);
     if let Some(scmi) = &vm.scmi {
         let page = vm
@@ -161,15 +161,13 @@ fn vm(
     Ok(vm)
 }
 
-/// The VM's virtual host bridge, if it has PCI functions.
-fn bridge(board: &Board, config: &VmConfig) -> Result<Option<VmHost>, Stop> {
-    let mut hosts = config
-        .devices
-        .iter()
-        .filter_map(|device| match device.kind {
-            DeviceKind::Pci { host, rid, .. } => Some((host, Rid(rid))),
-            DeviceKind::Platform { .. } => None,
-        });
+/// The VM's virtual host bridge with those of its PCI functions that it was
+/// given, if there are any.
+fn bridge(board: &Board, name: &str, given: &[&DeviceConfig]) -> Result<Option<VmHost>, Stop> {
+    let mut hosts = given.iter().filter_map(|device| match device.kind {
+        DeviceKind::Pci { host, rid, .. } => Some((host, Rid(rid))),
+        DeviceKind::Platform { .. } => None,
+    });
     let Some((host, first)) = hosts.next() else {
         return Ok(None);
     };
@@ -183,60 +181,91 @@ fn bridge(board: &Board, config: &VmConfig) -> Result<Option<VmHost>, Stop> {
     match VmHost::new(board, host, &rids) {
         Ok(bridge) => Ok(Some(bridge)),
         Err(error) => {
-            log::error!("{}: {error}", config.name);
+            log::error!("{name}: {error}");
             Err(Stop("a PCI device cannot be given to it"))
         }
     }
 }
 
-/// Links the VM's masters and wires their interrupts.
-fn adopt(tree: &Tree<'_>, config: &VmConfig, vm: &mut Vm) {
-    let mut room = Allocator::new();
-    let streams = |device: &DeviceConfig| -> Vec<(usize, u32)> {
-        device
-            .streams
-            .iter()
-            .filter_map(|s| Some((smmus::at(s.smmu)?, s.id)))
-            .collect()
+/// Every stream of a device, as (SMMU index, id): those of the configuration,
+/// and those under which bridges may send a PCI function's transactions.
+///
+/// # Errors
+/// An SMMU in front of it does not work: nothing would confine the device.
+fn streams(board: &Board, device: &DeviceConfig) -> Result<Vec<(usize, u32)>, &'static str> {
+    let mut ids = device.streams.clone();
+    if let DeviceKind::Pci { host, rid, .. } = device.kind
+        && !device.streams.is_empty()
+    {
+        let facts = board.pci_hosts.get(host);
+        let aliases = pci::requesters(host, rid).into_iter();
+        ids.extend(aliases.filter_map(|alias| facts?.stream(alias)));
+    }
+    let mut list = Vec::new();
+    for stream in ids {
+        let unit = smmus::at(stream.smmu).ok_or("its SMMU does not work")?;
+        list.push((unit, smmus::stream_id(stream.id, stream.mask)));
+    }
+    list.sort_unstable();
+    list.dedup();
+    Ok(list)
+}
+
+/// Links the VM's masters and wires their interrupts. A device that its SMMU
+/// does not confine is not given, whatever it is.
+fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> Result<(), Stop> {
+    let refuse = |device: &DeviceConfig, why: &dyn core::fmt::Display| {
+        log::error!("{}: {}: {why}: it is not given", config.name, device.name);
     };
-    let mut units: Vec<usize> = config
-        .devices
-        .iter()
-        .flat_map(streams)
-        .map(|(unit, _)| unit)
-        .collect();
+    let mut wanted = Vec::new();
+    for device in &config.devices {
+        match streams(board, device) {
+            Ok(streams) => wanted.push((device, streams)),
+            // The operator wrote that it may run without.
+            Err(_) if device.optional => wanted.push((device, Vec::new())),
+            Err(why) => refuse(device, &why),
+        }
+    }
+    let behind = wanted.iter().flat_map(|(_, streams)| streams);
+    let mut units: Vec<usize> = behind.map(|&(unit, _)| unit).collect();
     units.sort_unstable();
     units.dedup();
     vm.places = masters::places(vm, &units);
-    for device in &config.devices {
+    let mut given = Vec::new();
+    for (device, streams) in wanted {
         let rid = match device.kind {
             DeviceKind::Pci { rid, .. } => Some(Rid(rid)),
             DeviceKind::Platform { .. } => None,
         };
-        let sources = device.power_sources.iter().map(source).collect();
-        let endpoint = rid.map_or(0x1_0000 + vm.masters.len() as u32, |rid| {
-            virtual_rid(vm, rid)
-        });
         let identity = Identity {
             name: device.name.clone(),
-            endpoint,
+            endpoint: 0x1_0000 + vm.masters.len() as u32,
             rid,
+            bypass: device.bypass,
         };
-        match Master::new(identity, &streams(device), sources, &vm.places) {
-            Ok(master) => vm.masters.push(master),
-            Err(error) => {
-                log::error!("{}: {}: {error}: it is not given", vm.name, device.name);
-                continue;
+        let sources = device.power_sources.iter().map(|s| source(device, *s));
+        match Master::new(identity, &streams, sources.collect(), &vm.places) {
+            Ok(master) => {
+                vm.masters.push(master);
+                given.push(device);
             }
+            Err(error) => refuse(device, &error),
         }
-        let passed = Passed::new(tree, device, vm.masters.len() - 1, &mut room);
-        match passed.and_then(|passed| {
-            passed
-                .map(|passed| passed.install(vm).map(|()| passed))
-                .transpose()
-        }) {
+    }
+    vm.devices.pci = bridge(board, &config.name, &given)?;
+    let mut room = Allocator::new();
+    for (index, device) in given.into_iter().enumerate() {
+        if let Some(rid) = vm.masters[index].rid {
+            vm.masters[index].endpoint = virtual_rid(vm, rid);
+        }
+        let passed = Passed::new(tree, device, index, &mut room);
+        let installed = passed.and_then(|passed| {
+            let install = |passed: Passed| passed.install(vm).map(|()| passed);
+            passed.map(install).transpose()
+        });
+        match installed {
             Ok(passed) => vm.passed.extend(passed),
-            Err(why) => log::error!("{}: {}: {why}: it is not given", vm.name, device.name),
+            Err(why) => refuse(device, &why),
         }
     }
     for (physical, number) in vm
@@ -250,6 +279,7 @@ fn adopt(tree: &Tree<'_>, config: &VmConfig, vm: &mut Vm) {
             log::error!("{}: interrupt {physical} cannot be given to it", vm.name);
         }
     }
+    Ok(())
 }
 
 /// The number under which the VM sees a function.
@@ -290,12 +320,18 @@ fn policy(config: &VmConfig) -> Policy {
     }
 }
 
-const fn source(source: &PowerSource) -> Source {
+fn source(device: &DeviceConfig, source: PowerSource) -> Source {
     match source {
         PowerSource::PciPm => Source::Pci,
         PowerSource::Scmi => Source::Scmi,
         PowerSource::Hypercall => Source::Hypercall,
-        PowerSource::Mmio => Source::Mmio,
+        PowerSource::Mmio => {
+            log::warn!(
+                "{}: power source mmio is not served: it counts as always on",
+                device.name
+            );
+            Source::AlwaysOn
+        }
         PowerSource::AlwaysOn => Source::AlwaysOn,
     }
 }

@@ -24,6 +24,8 @@ pub struct Identity {
     pub endpoint: u32,
     /// Its physical requester id, if it is a PCI function.
     pub rid: Option<Rid>,
+    /// The operator lets its transactions pass untranslated.
+    pub bypass: bool,
 }
 
 /// A device that can do DMA.
@@ -34,6 +36,8 @@ pub struct Master {
     pub endpoint: u32,
     /// Its physical requester id, if it is a PCI function.
     pub rid: Option<Rid>,
+    /// The operator lets its transactions pass untranslated.
+    pub bypass: bool,
     /// Its stream ids, for people.
     pub streams: Vec<u32>,
     /// Its links: index of the SMMU, and the link there. One as a rule.
@@ -43,7 +47,7 @@ pub struct Master {
 
 impl Master {
     /// Links a device with the streams `(SMMU index, id)` and attaches it to
-    /// the tables of `vm`, idle.
+    /// the VM's tables by `places`, idle. All of its streams, or none.
     ///
     /// # Errors
     /// Why an SMMU refused; the device must not be given to the VM.
@@ -53,37 +57,47 @@ impl Master {
         sources: Sources,
         places: &[Place],
     ) -> Result<Self, smmu::Error> {
-        let Identity {
-            name,
-            endpoint,
-            rid,
-        } = identity;
-        let mut links = Vec::new();
-        for place in places {
-            let Some(unit) = smmus::units().get(place.unit) else {
-                continue;
-            };
-            let ids: Vec<StreamId> = streams
-                .iter()
-                .filter(|(at, _)| *at == place.unit)
-                .map(|&(_, id)| StreamId(id))
-                .collect();
-            if ids.is_empty() {
-                continue;
-            }
-            let link = unit.smmu.link(&ids, None)?;
-            unit.smmu.attach(link, place.domain)?;
-            links.push((place.unit, link));
-        }
-        let streams = streams.iter().map(|&(_, id)| id).collect();
-        Ok(Self {
-            name,
-            endpoint,
-            rid,
-            streams,
-            links,
+        let mut master = Self {
+            name: identity.name,
+            endpoint: identity.endpoint,
+            rid: identity.rid,
+            bypass: identity.bypass,
+            streams: streams.iter().map(|&(_, id)| id).collect(),
+            links: Vec::new(),
             evidence: SpinMutex::new(Evidence::new(sources)),
-        })
+        };
+        let linked = master.link(streams, places);
+        if let Err(error) = linked {
+            for &(index, link) in &master.links {
+                if let Some(unit) = smmus::units().get(index) {
+                    let _ = unit.smmu.unlink(link);
+                }
+            }
+            return Err(error);
+        }
+        Ok(master)
+    }
+
+    fn link(&mut self, streams: &[(usize, u32)], places: &[Place]) -> Result<(), smmu::Error> {
+        let mut units: Vec<usize> = streams.iter().map(|&(unit, _)| unit).collect();
+        units.dedup();
+        for index in units {
+            let place = places.iter().find(|place| place.unit == index);
+            let unit = smmus::units().get(index);
+            let (Some(place), Some(unit)) = (place, unit) else {
+                return Err(smmu::Error::Unsupported("walks of this VM's tables"));
+            };
+            let own = streams.iter().filter(|(at, _)| *at == index);
+            let ids: Vec<StreamId> = own.map(|&(_, id)| StreamId(id)).collect();
+            let link = unit.smmu.link(&ids, None)?;
+            self.links.push((index, link));
+            // Bypass, too, starts from a domain, to which it can be put back.
+            unit.smmu.attach(link, place.domain)?;
+            if self.bypass {
+                unit.smmu.bypass(link)?;
+            }
+        }
+        Ok(())
     }
 
     /// Something is about to happen that may make the master active: its

@@ -48,6 +48,8 @@ pub fn quick_load(frame: &mut Frame, syndrome: u64) -> bool {
     };
     frame.set((syndrome >> 16 & 0x1f) as u8, value);
     run::skip();
+    // Reading a pending or active register may have emptied list registers.
+    irq::before_enter(&me);
     true
 }
 

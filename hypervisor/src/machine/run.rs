@@ -9,6 +9,7 @@ use super::{calls, irq, mmio};
 use crate::arch::regs::{self, elr_el2, far_el2, hpfar_el2, spsr_el2};
 use crate::arch::vectors::Frame;
 use crate::hypercall;
+use crate::psci;
 use crate::trap::config;
 use crate::trap::esr::{self, Exit};
 use crate::trap::inject::{self, Exception, Interrupted};
@@ -22,7 +23,7 @@ const HVC_0: u64 = 0x16 << 26 | 1 << 25;
 pub extern "C" fn guest_sync(frame: &mut Frame, syndrome: u64) {
     if syndrome & 0xffff_ffff == HVC_0 {
         let x0 = frame.x[0];
-        if let Some(value) = calls::constant(x0) {
+        if let Some(value) = psci::constant(x0) {
             frame.x[0] = value;
             return;
         }

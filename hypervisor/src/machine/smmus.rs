@@ -7,10 +7,11 @@ use core::fmt;
 
 use pgtable::Stale;
 use platform::config::{Plan, SmmuConfig as Wish};
-use platform::facts::{self, Board, SmmuKind};
+use platform::facts::{self, Board, SmmuKind, SmmuModel};
 use platform::supply::Suppliers;
 use platform::tree::{NodeId, Tree};
 use smmu::power::{Delays, Powered};
+use smmu::v2::{self, Implementation, V2};
 use smmu::v3::{Config, V3};
 use smmu::{DomainId, Error, Fault, Hardware, IpaRange, Smmu, SmmuConfig, Stage2};
 use spin::Once;
@@ -112,6 +113,53 @@ fn one(
     made.map_err(|error| say(&error))
 }
 
+/// An SMMUv1 or SMMUv2. Instances that are programmed alike are one.
+fn v2(
+    power: &Powered,
+    facts: &facts::Smmu,
+    time: &'static dyn smmu::Time,
+) -> Result<AnyHardware, Error> {
+    let windows = facts.registers.iter();
+    let windows: Option<Vec<_>> = windows
+        .map(|r| dma::smmu_registers(r.base, r.size))
+        .collect();
+    let windows = windows.ok_or(Error::Unsupported("registers at an aligned address"))?;
+    let per_context = facts.irqs.len().saturating_sub(facts.global_interrupts);
+    let config = v2::Config {
+        model: model(facts),
+        stream_match_mask: facts.stream_match_mask,
+        window: facts.registers.first().map(|r| r.size),
+        coherent: Some(facts.coherent),
+        context_interrupts: u8::try_from(per_context).unwrap_or(u8::MAX),
+        ..v2::Config::default()
+    };
+    Ok(Box::new(V2::probe(power, windows, time, config)?))
+}
+
+const fn model(facts: &facts::Smmu) -> Implementation {
+    match (facts.model, facts.kind) {
+        (SmmuModel::Generic, SmmuKind::V1) => Implementation::GenericV1,
+        (SmmuModel::Generic, _) => Implementation::GenericV2,
+        (SmmuModel::Mmu400, _) => Implementation::Mmu400,
+        (SmmuModel::Mmu401, _) => Implementation::Mmu401,
+        (SmmuModel::Mmu500, _) => Implementation::Mmu500,
+        (SmmuModel::MarvellAp806, _) => Implementation::MarvellAp806,
+        (SmmuModel::NvidiaMmu500, _) => Implementation::NvidiaMmu500,
+        (SmmuModel::Cavium, _) => Implementation::Cavium,
+        (SmmuModel::QcomV2, _) => Implementation::QcomV2,
+        (SmmuModel::QcomMmu500, _) => Implementation::QcomMmu500,
+    }
+}
+
+/// How the drivers name a stream whose id bits in `mask` do not matter.
+#[must_use]
+pub fn stream_id(id: u32, mask: u16) -> u32 {
+    match u16::try_from(id) {
+        Ok(id) if mask != 0 => v2::masked(id, mask).0,
+        _ => id,
+    }
+}
+
 fn hardware(
     power: &Powered,
     facts: &facts::Smmu,
@@ -130,7 +178,7 @@ fn hardware(
                 power, registers, memory, &TIME, config,
             )?))
         }
-        _ => Err(Error::Unsupported("no driver for this architecture")),
+        SmmuKind::V1 | SmmuKind::V2 => v2(power, facts, &TIME),
     }
 }
 
