@@ -16,56 +16,73 @@ use crate::desc::{CONT, VALID};
 use crate::mem::Entry;
 use crate::sync::Ordering::Relaxed;
 
-/// Entries handled per turn of a hot loop.
-const TURN: usize = 16;
+/// Does `$step` with each of `$entries`: most of them sixty-four in a row
+/// without looking for the end, because that look costs as much as the step.
+macro_rules! each {
+    ($entries:expr, $entry:ident => $step:expr) => {{
+        let (turns, rest) = $entries.as_chunks::<64>();
+        for turn in turns {
+            each!(turn, $entry, $step,
+                0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
+                16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+                32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47
+                48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63);
+        }
+        let (turns, rest) = rest.as_chunks::<8>();
+        for turn in turns {
+            each!(turn, $entry, $step, 0 1 2 3 4 5 6 7);
+        }
+        for $entry in rest {
+            $step
+        }
+    }};
+    ($turn:ident, $entry:ident, $step:expr, $($i:literal)*) => {
+        $({
+            let $entry = &$turn[$i];
+            $step
+        })*
+    };
+}
 
-/// Claims absent `entries` for `word`, `word + step` and so on, all without
+/// Claims absent `entries` for `word`, `word + STEP` and so on, all without
 /// the valid bit. On failure the first `n` are claimed and entry `n` held the
 /// word returned.
-#[inline(always)]
-pub(crate) fn absent(entries: &[Entry], word: u64, step: u64) -> Result<(), (usize, u64)> {
-    let (turns, rest) = entries.as_chunks::<TURN>();
+#[inline(never)]
+pub(crate) fn absent<const STEP: u64>(entries: &[Entry], word: u64) -> Result<(), (usize, u64)> {
     let mut word = word;
-    for (turn, chunk) in turns.iter().enumerate() {
-        for (i, entry) in chunk.iter().enumerate() {
-            if let Err(found) = entry.compare_exchange(0, word, Relaxed, Relaxed) {
-                return Err((turn.wrapping_mul(TURN).wrapping_add(i), found));
-            }
-            word = word.wrapping_add(step);
+    // What the last exchange returned, which is zero: it is in the register
+    // that the next one compares with.
+    let mut zero = 0;
+    each!(entries, entry => {
+        match entry.compare_exchange(zero, word, Relaxed, Relaxed) {
+            Ok(was) => zero = was,
+            Err(found) => return Err((position(entries, entry), found)),
         }
-    }
-    for (i, entry) in rest.iter().enumerate() {
-        if let Err(found) = entry.compare_exchange(0, word, Relaxed, Relaxed) {
-            return Err((turns.len().wrapping_mul(TURN).wrapping_add(i), found));
-        }
-        word = word.wrapping_add(step);
-    }
+        word = word.wrapping_add(STEP);
+    });
     Ok(())
 }
 
 /// Claims valid `entries`. On failure the first `n` are claimed and entry `n`
 /// was not valid.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn valid(entries: &[Entry]) -> Result<(), usize> {
-    let (turns, rest) = entries.as_chunks::<TURN>();
-    for (turn, chunk) in turns.iter().enumerate() {
-        // Spelled out: as a loop the compiler steps a pointer for each entry.
-        macro_rules! claim {
-            ($($name:ident $i:literal),*) => {
-                let [$($name),*] = chunk;
-                $(if $name.fetch_and(!VALID, Relaxed) & VALID == 0 {
-                    return Err(turn.wrapping_mul(TURN).wrapping_add($i));
-                })*
-            };
-        }
-        claim!(a 0, b 1, c 2, d 3, e 4, f 5, g 6, h 7, i 8, j 9, k 10, l 11, m 12, n 13, o 14, p 15);
-    }
-    for (i, entry) in rest.iter().enumerate() {
+    each!(entries, entry => {
         if entry.fetch_and(!VALID, Relaxed) & VALID == 0 {
-            return Err(turns.len().wrapping_mul(TURN).wrapping_add(i));
+            return Err(position(entries, entry));
         }
-    }
+    });
     Ok(())
+}
+
+/// Which of `entries` `entry` is.
+#[cold]
+fn position(entries: &[Entry], entry: &Entry) -> usize {
+    let here = core::ptr::from_ref(entry);
+    entries
+        .iter()
+        .position(|other| core::ptr::eq(other, here))
+        .unwrap_or(entries.len())
 }
 
 /// Why [`valid_single`] stopped.
@@ -96,29 +113,13 @@ pub(crate) fn valid_single(entries: &[Entry]) -> Result<(), (usize, Stop)> {
 
 /// Makes claimed entries valid. Not one atomic update: a claimed entry has
 /// one owner.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn commit(entries: &[Entry]) {
-    let (turns, rest) = entries.as_chunks::<TURN>();
-    for chunk in turns {
-        for entry in chunk {
-            entry.store(entry.load(Relaxed) | VALID, Relaxed);
-        }
-    }
-    for entry in rest {
-        entry.store(entry.load(Relaxed) | VALID, Relaxed);
-    }
+    each!(entries, entry => entry.store(entry.load(Relaxed) | VALID, Relaxed));
 }
 
 /// Makes claimed entries absent.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn clear(entries: &[Entry]) {
-    let (turns, rest) = entries.as_chunks::<TURN>();
-    for chunk in turns {
-        for entry in chunk {
-            entry.store(0, Relaxed);
-        }
-    }
-    for entry in rest {
-        entry.store(0, Relaxed);
-    }
+    each!(entries, entry => entry.store(0, Relaxed));
 }

@@ -11,9 +11,13 @@ use crate::{Attrs, Pa};
 pub(crate) const VALID: u64 = 1;
 /// Bits 1:0 of a table descriptor above the last level, of a page at it.
 pub(crate) const TABLE: u64 = 0b11;
+/// Bit 1 alone: above the last level only a table descriptor has it. What the
+/// engine writes there itself, claims and links, never does, so that one bit
+/// tells whether to follow.
+pub(crate) const FOLLOW: u64 = 0b10;
 /// A claim that carries no mapping: the mark of an entry in a table that is
 /// being removed.
-pub(crate) const DEAD: u64 = 0b10;
+pub(crate) const DEAD: u64 = 0b100;
 /// MemAttr[3:0], bits 5:2.
 pub(crate) const MEMATTR_SHIFT: u32 = 2;
 const MEMATTR: u64 = 0b1111 << MEMATTR_SHIFT;
@@ -107,6 +111,8 @@ pub(crate) enum Kind {
     /// A block, or a page at the last level.
     Leaf,
 }
+
+const _: () = assert!(DEAD & (VALID | FOLLOW) == 0);
 
 /// The kind of `word` in a table of `level`.
 #[inline(always)]

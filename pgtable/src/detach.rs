@@ -48,8 +48,9 @@ impl Stale {
 
 /// A chain of detached table pages, linked through their first entries.
 ///
-/// A link is not a valid descriptor: bit 0 is clear, bit 1 set, bit 2 marks
-/// the end, bits 63:3 hold the page number (in units of 4 KiB) of the next.
+/// A reader may still come by, so a link must be no descriptor to follow: bits
+/// 1:0 are clear, bit 2 set, bit 3 marks the end, bits 63:4 hold the page
+/// number (in units of 4 KiB) of the next.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Chain {
     /// Link to the first page; zero for an empty chain.
@@ -61,20 +62,20 @@ pub(crate) struct Chain {
 /// The link to `page`.
 #[inline(always)]
 pub(crate) const fn link_to(page: Pa) -> u64 {
-    page.0 >> 12 << 3 | 0b010
+    page.0 >> 12 << 4 | 0b0100
 }
 
 /// The link that ends a chain.
 pub(crate) const fn link_end() -> u64 {
-    0b110
+    0b1100
 }
 
 /// The page a link leads to.
 pub(crate) const fn linked(link: u64) -> Option<Pa> {
-    if link == 0 || link & 0b100 != 0 {
+    if link == 0 || link & 0b1000 != 0 {
         None
     } else {
-        Some(Pa(link >> 3 << 12))
+        Some(Pa(link >> 4 << 12))
     }
 }
 

@@ -115,7 +115,7 @@ impl<M: Memory> Table<M> {
 
 impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
     /// Maps `piece`; the short way if its tables exist and it lies in one.
-    #[inline(never)]
+    #[inline(always)]
     fn map(&self, piece: Piece, bits: u64, budget: usize) -> Result<u64, Error> {
         let mut rest = piece;
         let mut left = budget;
@@ -123,8 +123,7 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
         while rest.len != 0 && left != 0 {
             match self.claim(rest, bits, left, None) {
                 Ok((run, bytes)) if bytes == piece.len => {
-                    claim::commit(run);
-                    self.table.publish(run);
+                    self.show(run);
                     self.table.mem.walkers().complete();
                     return Ok(bytes);
                 }
@@ -140,7 +139,26 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
                 }
             }
         }
-        self.map_rest(piece.ipa, done, core::iter::once(rest), bits, left)
+        if rest.len == 0 || left == 0 {
+            Ok(self.show_all(piece.ipa, done))
+        } else {
+            self.map_rest(piece.ipa, done, core::iter::once(rest), bits, left)
+        }
+    }
+
+    /// Makes claimed entries valid; the barrier is still to come.
+    #[inline(always)]
+    fn show(&self, run: &[Entry]) {
+        claim::commit(run);
+        self.table.publish(run);
+    }
+
+    /// Makes the claimed range valid for every walker. Returns its length.
+    #[inline(always)]
+    fn show_all(&self, ipa: u64, len: u64) -> u64 {
+        self.leaves(ipa, len, |run| self.show(run));
+        self.table.mem.walkers().complete();
+        len
     }
 
     /// Maps `pieces`, after `done` bytes from `ipa` on are claimed.
@@ -155,14 +173,7 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
     ) -> Result<u64, Error> {
         let mut total = done;
         match self.claim_all(&mut total, pieces, bits, budget) {
-            Ok(()) => {
-                self.leaves(ipa, total, |run| {
-                    claim::commit(run);
-                    self.table.publish(run);
-                });
-                self.table.mem.walkers().complete();
-                Ok(total)
-            }
+            Ok(()) => Ok(self.show_all(ipa, total)),
             Err(error) => {
                 self.leaves(ipa, total, claim::clear);
                 Err(error)
@@ -293,7 +304,7 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
         let claimed = if hint {
             claim_groups::<G, B>(run, spot.index, word)
         } else {
-            claim::absent(run, word, Geo::<G, B>::PAGE)
+            claim_run::<G>(run, word)
         };
         if let Err((n, found)) = claimed {
             claim::clear(run.get(..n).unwrap_or(&[]));
@@ -330,10 +341,20 @@ fn claim_groups<const G: u32, const B: u32>(
     let (groups, tail) = rest.split_at_checked(whole).unwrap_or((rest, &[]));
     let after = |n: usize| word.wrapping_add((n as u64).wrapping_mul(page));
     let tail_at = head.len().wrapping_add(groups.len());
-    claim::absent(head, word, page)?;
-    claim::absent(groups, after(head.len()) | CONT, page)
+    claim_run::<G>(head, word)?;
+    claim_run::<G>(groups, after(head.len()) | CONT)
         .map_err(|(n, found)| (n.wrapping_add(head.len()), found))?;
-    claim::absent(tail, after(tail_at), page).map_err(|(n, found)| (n.wrapping_add(tail_at), found))
+    claim_run::<G>(tail, after(tail_at)).map_err(|(n, found)| (n.wrapping_add(tail_at), found))
+}
+
+/// Claims pages that follow one another, from `word` on.
+#[inline(always)]
+fn claim_run<const G: u32>(run: &[Entry], word: u64) -> Result<(), (usize, u64)> {
+    match G {
+        12 => claim::absent::<0x1000>(run, word),
+        14 => claim::absent::<0x4000>(run, word),
+        _ => claim::absent::<0x1_0000>(run, word),
+    }
 }
 
 /// Splits a run that starts at `index` where the first whole group starts.

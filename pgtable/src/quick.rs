@@ -5,7 +5,7 @@
 //! take one walk and one compare-and-swap here; everything else goes the
 //! general way.
 
-use crate::desc::{CONT, TABLE, UNCLEAN, VALID, field, output};
+use crate::desc::{CONT, FOLLOW, TABLE, UNCLEAN, VALID, field, output};
 use crate::geometry::{Geo, LAST};
 use crate::mem::{self, Entry, Memory, Publish};
 use crate::pins::Pin;
@@ -42,10 +42,10 @@ impl Shape {
     }
 }
 
-/// Whether bits 1:0 are 0b11, in the form that costs least.
+/// Whether `word`, of a table above the last level, points to a table.
 #[inline(always)]
 const fn is_table(word: u64) -> bool {
-    word.wrapping_add(1) & TABLE == 0
+    word & FOLLOW != 0
 }
 
 /// Calls a method that is generic in page shift, bits per level and start
@@ -82,7 +82,7 @@ impl<M: Memory> Table<M> {
     /// bits it leaves alone.
     #[inline(always)]
     pub(crate) fn leaf(&self, pin: &Pin<'_>, ipa: u64) -> Option<(Pa, u64, u64)> {
-        if ipa < self.quick_limit {
+        if ipa < self.look_limit {
             self.leaf_of::<12, 9, 1>(pin, ipa)
         } else {
             self.decode(self.word(pin, ipa), ipa)
@@ -145,6 +145,9 @@ impl<M: Memory> Table<M> {
         (word, Geo::<G, B>::shift(level))
     }
 
+    /// As [`leaf`](Self::leaf), for coherent walkers and 48-bit output: a table
+    /// descriptor is the address plus its type there, with no mark of a link
+    /// that may be unclean.
     #[inline(always)]
     pub(crate) fn leaf_of<const G: u32, const B: u32, const START: u32>(
         &self,
@@ -160,7 +163,9 @@ impl<M: Memory> Table<M> {
                     let found = (Pa(output::<G>(word) | ipa & mask), word, mask);
                     return if word & VALID != 0 { Some(found) } else { None };
                 }
-                let $node = Pa(output::<G>(word));
+                // No more than an offset in the next load, where a mask would
+                // be an instruction.
+                let $node = Pa(word.wrapping_sub(TABLE));
             };
         }
         let first = ipa.wrapping_shr(Geo::<G, B>::shift(START)) as usize;

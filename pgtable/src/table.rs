@@ -18,6 +18,8 @@ pub struct Table<M: Memory> {
     /// The same for the shape that the short ways are inlined for, zero for
     /// all others.
     pub(crate) quick_limit: u64,
+    /// The same again, zero also if links may carry a mark: see `leaf_of`.
+    pub(crate) look_limit: u64,
     /// The first output address that is too large.
     pub(crate) output_limit: u64,
     /// What to flip in the MemAttr field of write-back memory: with FWB its
@@ -55,6 +57,11 @@ impl<M: Memory> Table<M> {
             shape,
             limit,
             quick_limit: if shape == Shape::K4L1 { limit } else { 0 },
+            look_limit: if shape == Shape::K4L1 && config.walks == Walks::Coherent {
+                limit
+            } else {
+                0
+            },
             output_limit: 1u64.wrapping_shl(config.pa_bits),
             fwb_flip: if config.fwb { FWB_FLIP } else { 0 },
             config,

@@ -33,14 +33,14 @@ impl<M: Memory> Table<M> {
     /// is the caller's to exclude.
     #[inline]
     pub fn translate(&self, ipa: Ipa) -> Option<(Pa, Attrs, u64)> {
-        if ipa.0 < self.quick_limit {
-            let pin = self.pin();
-            self.mapping(self.leaf_of::<12, 9, 1>(&pin, ipa.0))
+        if ipa.0 < self.look_limit {
+            self.mapping(self.leaf_of::<12, 9, 1>(&self.pin(), ipa.0))
         } else {
             self.mapping(self.decode(self.word_pinned(ipa.0), ipa.0))
         }
     }
 
+    /// Out of the way, and with a result that fits into registers.
     #[inline(never)]
     fn word_pinned(&self, ipa: u64) -> (u64, u32) {
         self.word(&self.pin(), ipa)

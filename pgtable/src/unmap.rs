@@ -72,7 +72,7 @@ impl<M: Memory> Table<M> {
 
 impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
     /// Unmaps; in one pass if the range is pages of one table that stays.
-    #[inline(never)]
+    #[inline(always)]
     fn unmap(&self, ipa: u64, len: u64, budget: usize) -> Result<(u64, Detached), Error> {
         let (spot, _) = self.find(ipa);
         if spot.level == LAST {
@@ -169,10 +169,25 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
             return Err(error);
         }
         let mut chain = Chain::default();
-        let root = self.root(ipa);
-        self.cut(root, ipa, ipa.wrapping_add(done), false, &mut chain);
+        if Self::holds_table(ipa, done) {
+            let root = self.root(ipa);
+            self.cut(root, ipa, ipa.wrapping_add(done), false, &mut chain);
+        } else {
+            self.leaves(ipa, done, |run| {
+                claim::clear(run);
+                self.table.publish(run);
+            });
+        }
         self.table.mem.walkers().complete();
         Ok((done, self.table.detached(ipa, done, stride, chain)))
+    }
+
+    /// Whether the range covers all that one table of the last level maps.
+    #[inline(always)]
+    const fn holds_table(ipa: u64, len: u64) -> bool {
+        let span = Geo::<G, B>::span(LAST.wrapping_sub(1));
+        let before = ipa.wrapping_neg() & span.wrapping_sub(1);
+        len >= span.wrapping_add(before)
     }
 
     /// Claims the leaves of a range and counts their bytes in `done`, also on
@@ -189,13 +204,14 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
             let at = ipa.wrapping_add(*done);
             let left = len.wrapping_sub(*done);
             let (spot, word) = self.find(at);
-            let most = if spot.level == LAST { budget } else { 1 };
-            if spot.level == LAST {
-                self.take_pages(self.run(spot, left, most), spot.index, at)?;
+            let count = if spot.level == LAST {
+                let run = self.run(spot, left, budget);
+                self.take_pages(run, spot.index, at)?;
+                run.len()
             } else {
                 self.take_block(spot, word, at, left)?;
-            }
-            let count = self.run(spot, left, most).len();
+                1
+            };
             let span = Geo::<G, B>::span(spot.level);
             *stride = (*stride).min(span);
             *done = done.wrapping_add((count as u64).wrapping_mul(span));

@@ -128,6 +128,7 @@ impl Engine for Multiarch {
         barrier();
     }
 
+    #[inline(always)]
     fn translate(&self, ipa: u64) -> u64 {
         let found = self.0.query(VirtAddr::from_usize(ipa as usize));
         found.map_or(0, |(pa, ..)| pa.as_usize() as u64)

@@ -25,6 +25,7 @@ impl Engine for Ours {
         self.0.release(gone, |_| Ok::<(), Infallible>(())).unwrap();
     }
 
+    #[inline(always)]
     fn translate(&self, ipa: u64) -> u64 {
         self.0.translate(Ipa(ipa)).map_or(0, |(pa, ..)| pa.0)
     }

@@ -37,6 +37,7 @@ impl Engine for Paging {
         barrier();
     }
 
+    #[inline(always)]
     fn translate(&self, ipa: u64) -> u64 {
         let mut found = 0;
         self.0
