@@ -27,6 +27,10 @@ fn le64(bytes: &[u8], offset: usize) -> Option<u64> {
 /// `ARM\x64` at offset 56 of an Image.
 const IMAGE_MAGIC: u32 = 0x644d_5241;
 
+/// Bytes of an Image's header. No file may be shorter, not even raw code: it
+/// would rather be the beginning of something than a kernel.
+pub(super) const HEADER_SIZE: u64 = 64;
+
 /// How a kernel file is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -72,13 +76,19 @@ impl Format {
         if file.starts_with(&[0x1f, 0x8b]) {
             return Ok(Self::Gzip);
         }
+        if let Some((_, what)) = FOREIGN.iter().find(|(magic, _)| file.starts_with(magic)) {
+            return Err(ImageError::Unsupported(what));
+        }
+        if (file.len() as u64) < HEADER_SIZE {
+            return Err(ImageError::Truncated {
+                have: file.len() as u64,
+                need: HEADER_SIZE,
+            });
+        }
         if file.starts_with(b"MZ") {
             return zboot(file);
         }
-        match FOREIGN.iter().find(|(magic, _)| file.starts_with(magic)) {
-            Some((_, what)) => Err(ImageError::Unsupported(what)),
-            None => Ok(Self::Raw),
-        }
+        Ok(Self::Raw)
     }
 }
 
@@ -135,8 +145,9 @@ pub struct Header {
     pub image_size: u64,
     /// Bit 0 big-endian, bits 2:1 page size, bit 3 placement.
     pub flags: u64,
-    /// Bytes the file itself must have, as far as its PE header tells (an
-    /// Image without EFI stub does not say).
+    /// Bytes the file itself must have, as far as its PE header tells; if
+    /// that is cut off, as many as it would take to read it. An Image without
+    /// EFI stub does not say.
     pub file_size: u64,
 }
 
@@ -167,25 +178,31 @@ impl Header {
     }
 }
 
-/// End of the last section's raw data in a PE file.
+/// End of the last section's raw data in a PE file, or of its headers if the
+/// file ends among them.
 fn pe_file_size(image: &[u8]) -> Option<u64> {
     if !image.starts_with(b"MZ") {
         return None;
     }
-    let pe = le32(image, 0x3c)? as usize;
-    let coff = image.get(pe..)?;
+    let pe = le32(image, 0x3c)?;
+    let Some(coff) = image.get(pe as usize..).filter(|coff| coff.len() >= 24) else {
+        return Some(u64::from(pe).saturating_add(24));
+    };
     if !coff.starts_with(b"PE\0\0") {
         return None;
     }
-    let sections = usize::from(le16(coff, 6)?);
-    let optional = usize::from(le16(coff, 20)?);
-    let table = coff.get(24_usize.checked_add(optional)?..)?;
-    table
+    let sections = u64::from(le16(coff, 6)?);
+    let optional = u64::from(le16(coff, 20)?);
+    let table = u64::from(pe).saturating_add(24).saturating_add(optional);
+    let end = table.saturating_add(sections.saturating_mul(40));
+    let data = image
+        .get(usize::try_from(table).ok()?..)
+        .unwrap_or(&[])
         .chunks_exact(40)
-        .take(sections)
+        .take(usize::try_from(sections).ok()?)
         .filter_map(|section| {
             let size = u64::from(le32(section, 16)?);
             size.checked_add(u64::from(le32(section, 20)?))
-        })
-        .max()
+        });
+    Some(data.max().unwrap_or(0).max(end))
 }

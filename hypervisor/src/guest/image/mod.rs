@@ -116,10 +116,12 @@ impl Loader<'_> {
 
     fn finish(self) -> Result<Layout, ImageError> {
         let placement = self.state.ok_or(ImageError::Empty)?;
-        if self.written < placement.file_size {
+        // What was packed must be a kernel as well.
+        let need = placement.file_size.max(header::HEADER_SIZE);
+        if self.written < need {
             return Err(ImageError::Truncated {
                 have: self.written,
-                need: placement.file_size,
+                need,
             });
         }
         placement.finish(self.written, self.initrd_size, self.ram)

@@ -158,9 +158,10 @@ fn an_image_without_size_is_placed_as_before_3_17() {
 
 #[test]
 fn raw_code_starts_at_its_first_byte() {
-    let (layout, memory) = run(b"\x1f\x20\x03\xd5", None).unwrap();
+    let code = b"\x1f\x20\x03\xd5".repeat(16);
+    let (layout, memory) = run(&code, None).unwrap();
     assert_eq!(layout.entry, 0x4008_0000);
-    assert_eq!(memory.at(0x4008_0000, 4), b"\x1f\x20\x03\xd5");
+    assert_eq!(memory.at(0x4008_0000, 64), code);
     assert_eq!(layout.initrd, None);
     let (layout, memory) = run(&gzip(&[7; 200_000]), None).unwrap();
     assert_eq!(layout.kernel, Range::new(0x4008_0000, 200_000));
@@ -178,12 +179,31 @@ fn a_cut_file_is_called_truncated_at_every_length() {
         (gzip_with(&plain, 0x1e), gzip_with(&plain, 0x1e).len()),
         (zboot(&plain), zboot_len),
     ] {
-        for cut in (0x200..end).step_by(97).chain([end - 1, end - 8]) {
+        for cut in (2..0x200)
+            .chain((0x200..end).step_by(97))
+            .chain([end - 1, end - 8])
+        {
             let error = fails(&file[..cut]);
             assert!(
                 matches!(error, ImageError::Truncated { have, need } if have < need),
                 "{cut} of {end}: {error:?}"
             );
+        }
+    }
+}
+
+/// The first bytes of a kernel are no kernel, packed or not, whatever they are.
+#[test]
+fn a_file_shorter_than_a_header_is_truncated() {
+    let code = b"\x1f\x20\x03\xd5".repeat(16);
+    for whole in [code, image(64, 1 << 20), pe_image(0x1000, 1 << 20, 0x1000)] {
+        for have in [1, 4, 40, 63] {
+            let truncated = ImageError::Truncated {
+                have: have as u64,
+                need: 64,
+            };
+            assert_eq!(fails(&whole[..have]), truncated);
+            assert_eq!(fails(&gzip(&whole[..have])), truncated);
         }
     }
 }
@@ -252,7 +272,7 @@ fn foreign_files_are_named() {
         (b"BZh9....", "bzip2"),
         (b"\x04\x22\x4d\x18....", "lz4"),
         (b"\x27\x05\x19\x56....", "U-Boot"),
-        (b"MZ\0\0\0\0\0\0", "PE"),
+        (&[&b"MZ"[..], &[0; 70]].concat(), "PE"),
     ] {
         let text = fails(magic).to_string();
         assert!(text.contains(word), "{text}");
@@ -305,7 +325,7 @@ fn what_does_not_fit_writes_nothing_outside() {
         Range::new(u64::MAX, 9),
     ] {
         assert!(matches!(
-            load(b"code", None, ram, &mut Memory::new(Range::new(0, 0))),
+            load(&[7; 64], None, ram, &mut Memory::new(Range::new(0, 0))),
             Err(ImageError::DoesNotFit { .. })
         ));
     }
