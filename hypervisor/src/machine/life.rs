@@ -5,13 +5,16 @@
 //! itself, puts its interrupts aside and counts itself in; the last does the
 //! rest alone. So nobody ever waits for another CPU, and a CPU that a guest
 //! keeps busy is fetched by an interrupt it cannot mask.
+//!
+//! When the last CPU goes off by itself the VM is powered off: only its own
+//! CPUs can start one another.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::irq;
 use super::vcpu::VcpuRef;
 use super::vm::Vm;
-use crate::psci::Start;
+use crate::psci::{self, Start};
 
 /// Why a VM ends or begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +169,10 @@ pub fn request_start(vm: &'static Vm) -> bool {
 /// is told to start. Takes part in ends and beginnings of its VM meanwhile.
 pub fn wait_for_start(me: VcpuRef) -> Start {
     me.leave();
+    // Nobody is left who could start a CPU: for ever, if the VM runs.
+    if psci::all_off(me.vm.vcpus.iter().map(|vcpu| &vcpu.power)) {
+        request_end(me.vm, Ending::PowerOff);
+    }
     let mut counted = None;
     loop {
         match me.vm.life.phase() {
@@ -208,6 +215,11 @@ fn conclude(vm: &'static Vm, ending: Ending) {
         Ending::Reset => log::info!("{name}: reset"),
         Ending::PowerOff => log::info!("{name}: powered off"),
         Ending::Crash => log::error!("{name}: stopped after a crash"),
+    }
+    // A CPU that came late may have asked another to start after that one was
+    // here: void, or it would start where the old kernel wanted.
+    for vcpu in &vm.vcpus {
+        vcpu.power.off();
     }
     vm.clean();
     if matches!(ending, Ending::PowerOn | Ending::Reset) {
