@@ -11,7 +11,7 @@
 //! * [`guest`] understands what Linux guests say about themselves;
 //! * [`checks`], [`timeline`] and [`report`] hold verdicts and show them;
 //! * [`cases`] runs the bare-metal guest and reads its verdicts;
-//! * [`scenario`] is the demonstration behind `make run`, [`bench`] takes the
+//! * [`scenario`] is the demonstration behind `make run`, [`mod@bench`] takes the
 //!   figures of `make bench`.
 
 pub mod bench;
