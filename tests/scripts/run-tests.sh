@@ -24,8 +24,9 @@ suite "host tests" cargo test --workspace --exclude stagegate-tests --no-fail-fa
 suite "runner and QEMU tests" cargo test --release -p stagegate-tests --no-fail-fast "$@"
 
 awk -v bad=$status '
-    /^test result:/ { passed += $4; failed += $6; ignored += $8 }
+    /^test result:/ { passed += $4; failed += $6; skipped += $8 }
     END {
-        printf "\n%d passed, %d failed, %d ignored\n", passed, failed, ignored
+        if (bad && !failed) print "\nerror: a suite could not be built or ended early"
+        printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped
         exit (bad || failed || !passed)
     }' "$log"
