@@ -286,10 +286,28 @@ impl Vgic {
                 })
             }
         };
+        if !self.fill_now(vcpu, state, lrs) {
+            return Read::Retry(Kick::NONE);
+        }
         Read::Value(
             word.wrapping_shr((offset as u32 & 3).wrapping_shl(3))
                 .into(),
         )
+    }
+
+    /// Puts back what [`Vgic::fold_now`] took: a guest that gets its value may
+    /// go on without passing [`Vgic::before_enter`], and must not be left with
+    /// list registers that memory holds as well. `false` if other vCPUs have
+    /// to be kicked, which only the next entry does.
+    fn fill_now<L: ListRegisters>(&self, vcpu: usize, state: &Vcpu, lrs: &mut L) -> bool {
+        // As in `flush`: cleared before anything is looked at.
+        state.work.swap(false, SeqCst);
+        let kick = self.refill(vcpu, state, lrs);
+        if (state.kick_later.fetch_or(kick.0, SeqCst) | kick.0) == 0 {
+            return true;
+        }
+        state.work.store(true, SeqCst);
+        false
     }
 
     /// Brings the running vCPU's own list registers into memory; its next
