@@ -12,7 +12,7 @@ use super::gic::{self, Lrs};
 use super::vcpu::VcpuRef;
 use super::vm::Vm;
 use super::{board, console};
-use crate::arch::cache;
+use crate::arch::{cache, regs};
 use crate::guest::map;
 use crate::vgic::{Effects, Kick, SgiKind};
 
@@ -140,12 +140,15 @@ fn private(intid: u32) -> bool {
         return false;
     };
     let guest = |number| {
-        VcpuRef::here()
-            .filter(|me| me.vm.life.runs())
-            .is_some_and(|me| {
-                let _own = me.vm.vgic.inject(me.index, number, Some(intid));
-                true
-            })
+        let running = VcpuRef::here().filter(|me| me.vm.life.runs());
+        if let Some(me) = running {
+            let _own = me.vm.vgic.inject(me.index, number, Some(intid));
+        } else {
+            // The line stays high until the timer is off, and nobody but us
+            // would switch it off: this CPU would take it for ever.
+            silence_timers();
+        }
+        running.is_some()
     };
     if intid == numbers.virtual_timer {
         return guest(map::TIMER_VIRTUAL_PPI);
@@ -164,6 +167,27 @@ fn private(intid: u32) -> bool {
         board::alarm();
     }
     false
+}
+
+/// Switches the guest's timers off. Afterwards their lines are low.
+pub fn silence_timers() {
+    regs::cntv_ctl_el0::write(0);
+    regs::cntp_ctl_el0::write(0);
+    cache::isb();
+}
+
+/// Whether the line of the guest's timer with this interrupt is high; `None`
+/// for an interrupt that is no timer's.
+pub fn timer_line(intid: u32) -> Option<bool> {
+    /// ENABLE 0, IMASK 1, ISTATUS 2 (DDI 0487, D24.10).
+    const ASSERTED: u64 = 0b101;
+    let numbers = PRIVATE.get()?;
+    let control = match intid {
+        _ if intid == numbers.virtual_timer => regs::cntv_ctl_el0::read(),
+        _ if intid == numbers.physical_timer => regs::cntp_ctl_el0::read(),
+        _ => return None,
+    };
+    Some(control & 0b111 == ASSERTED)
 }
 
 fn shared(intid: u32) -> bool {
@@ -234,6 +258,10 @@ pub fn park(me: &VcpuRef) {
 
 /// The vCPU comes out of reset on this CPU.
 pub fn unpark(me: &VcpuRef) {
+    // An interrupt may have come since it was parked: what is reset while its
+    // physical side is active would never be signalled again.
+    let kick = me.vm.vgic.park(me.index, &mut Lrs::here());
+    kick_vcpus(me.vm, kick.without(me.index));
     gic::reset_virtual_interface();
     me.vm.vgic.reset_vcpu(me.index);
     let kick = me.vm.vgic.set_online(me.index, true);
@@ -242,12 +270,14 @@ pub fn unpark(me: &VcpuRef) {
 
 /// The VM has ended: none of its interrupts stays active or enabled.
 pub fn release(vm: &Vm) {
-    vm.vgic.release_hw(gic::deactivate_shared);
-    for wish in vm
-        .vgic
-        .hw_spis()
-        .filter_map(|number| vm.vgic.hw_spi(number))
-    {
+    let all = || vm.vgic.hw_spis().filter_map(|n| vm.vgic.hw_spi(n));
+    // First off, so that none is acknowledged any more; then inactive, also
+    // what a CPU has acknowledged and not yet passed on.
+    for wish in all() {
         gic::disable_shared(wish.physical);
+    }
+    vm.vgic.release_hw(|_| {});
+    for wish in all() {
+        gic::deactivate_shared(wish.physical);
     }
 }

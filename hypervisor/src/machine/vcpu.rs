@@ -59,8 +59,7 @@ impl VcpuRef {
     /// The vCPU stops running here: nothing of it stays in the CPU's virtual
     /// interrupt interface, and its timers are silent.
     pub fn leave(&self) {
-        regs::cntv_ctl_el0::write(0);
-        regs::cntp_ctl_el0::write(0);
+        super::irq::silence_timers();
         super::irq::park(self);
         self.state().power.off();
     }
