@@ -14,7 +14,7 @@ use platform::mmio::Window;
 use spin::Once;
 use spin::mutex::SpinMutex;
 
-use super::board;
+use super::{board, irq};
 use crate::arch::boot::MAX_CPUS;
 use crate::arch::{cache, gic_cpu, mmio};
 use crate::vgic::{GichRegisters, ListRegisters, Lr, Maintenance};
@@ -38,6 +38,10 @@ struct V2 {
     lists: Gich<Window>,
     /// What guests see as their CPU interface.
     virtual_cpu: u64,
+    /// QEMU's GICv2 clears the active state when a guest ends a hardware
+    /// interrupt, but does not look at the line again until something else
+    /// happens. It is the one that names no product.
+    signals_again: bool,
 }
 
 static GIC: Once<Gic> = Once::new();
@@ -52,11 +56,14 @@ pub fn init(facts: &facts::Gic) -> Result<(), Error> {
         GicKind::V2 => Version::V2,
         GicKind::V3 => Version::V3,
     };
+    let distributor = Distributor::new(window(&facts.distributor), version);
     let gic = Gic {
-        distributor: Distributor::new(window(&facts.distributor), version),
+        distributor,
         redistributors: facts.redistributors.iter().map(window).collect(),
         stride: facts.stride.and_then(|s| usize::try_from(s).ok()),
-        v2: (version == Version::V2).then(|| v2(facts)).flatten(),
+        v2: (version == Version::V2)
+            .then(|| v2(facts, distributor.names_product()))
+            .flatten(),
         locals: [const { Once::new() }; MAX_CPUS],
         masks: [const { AtomicU8::new(0) }; MAX_CPUS],
         configuring: SpinMutex::new(()),
@@ -70,7 +77,7 @@ pub fn init(facts: &facts::Gic) -> Result<(), Error> {
     Ok(())
 }
 
-fn v2(facts: &facts::Gic) -> Option<V2> {
+fn v2(facts: &facts::Gic, signals_again: bool) -> Option<V2> {
     let (cpu, lists, virtual_cpu) = (facts.cpu_interface?, facts.hypervisor?, facts.virtual_cpu?);
     let cpu_window = mmio::window(cpu.base, cpu.size);
     let len = usize::try_from(cpu.size).ok()?;
@@ -85,6 +92,7 @@ fn v2(facts: &facts::Gic) -> Option<V2> {
         cpu: CpuInterface::new(cpu_window, len),
         lists: Gich::new(mmio::window(lists.base, lists.size)),
         virtual_cpu: virtual_cpu.base + skip,
+        signals_again,
     })
 }
 
@@ -246,6 +254,7 @@ impl Lrs {
             Some(v2) => Self::V2(GichRegisters {
                 gich: &v2.lists,
                 gicc: &v2.cpu,
+                signals_again: v2.signals_again,
             }),
         }
     }
@@ -323,6 +332,17 @@ impl ListRegisters for Lrs {
         match self {
             Self::V3 => gic_cpu::deactivate(physical),
             Self::V2(v2) => v2.deactivate(physical),
+        }
+    }
+
+    fn is_asserted(&self, physical: u32) -> bool {
+        irq::timer_line(physical).unwrap_or(true)
+    }
+
+    fn signals_again(&self) -> bool {
+        match self {
+            Self::V3 => true,
+            Self::V2(v2) => v2.signals_again(),
         }
     }
 }

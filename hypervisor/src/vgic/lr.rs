@@ -142,7 +142,7 @@ impl Lr {
         self.0 & GROUP1 != 0
     }
 
-    /// As a `GICH_LR<n>` word: HW 31, Grp1 30, state 29:28, priority[7:3]
+    /// As a `GICH_LR<n>` word: HW 31, Grp1 30, state 29:28, priority\[7:3\]
     /// 27:23, physical id 19:10 (or EOI 19, source CPU 12:10), virtual id 9:0.
     #[must_use]
     pub const fn to_v2(self) -> u32 {
@@ -219,4 +219,18 @@ pub trait ListRegisters {
     /// priority dropped (`ICC_DIR_EL1`, `GICC_DIR`). A private interrupt is
     /// always one of this CPU.
     fn deactivate(&mut self, physical: u32);
+    /// Whether the line of level-sensitive private interrupt `physical`, which
+    /// is active, is high now. The guest may have lowered it (a timer set
+    /// anew or switched off) before it took the interrupt. Who cannot tell
+    /// says it is: the guest then takes an interrupt without a cause.
+    fn is_asserted(&self, _physical: u32) -> bool {
+        true
+    }
+    /// Whether the end of an interrupt in an [`Lr::with_physical`] register
+    /// lets a physical line that is still high through at once, as it must
+    /// (IHI 0048, 5.2.3). Where not, level-sensitive ones are deactivated by
+    /// hand, at the cost of a maintenance interrupt.
+    fn signals_again(&self) -> bool {
+        true
+    }
 }

@@ -12,7 +12,7 @@
 //! - on a trapped access to a register frame: [`Vgic::read`], [`Vgic::write`];
 //!   on a trapped `ICC_SGI1R_EL1` write: [`Vgic::sgi`].
 //! - on a physical interrupt of a guest: drop its priority but do not
-//!   deactivate it, then [`Vgic::inject_physical`].
+//!   deactivate it, then [`Vgic::inject`].
 //! - on the maintenance interrupt: [`Vgic::poke`] for this vCPU.
 //! - after each of them: make the CPUs in the returned [`Kick`] leave their
 //!   guest. A kick needs no message, passing `before_enter` is all.

@@ -2,6 +2,7 @@
 //! interrupts go to the list registers. `flush` comes the other way.
 
 use super::bank::{Bank, Groups, take};
+use super::flush::settle;
 use super::types::bits;
 use super::{Kick, ListRegisters, Lr, MAX_LRS, Maintenance, SPI_BASE, State, Vcpu, Version, Vgic};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -79,8 +80,8 @@ impl Vgic {
                 break;
             }
             let load = match is_active {
-                true => self.load_active(vcpu, state, intid, groups, all_fit),
-                false => self.load_pending(vcpu, state, intid, groups, &mut kick),
+                true => self.load_active(vcpu, state, intid, all_fit, lrs),
+                false => self.load_pending(vcpu, state, intid, &mut kick, lrs),
             };
             if let Some(n) = loaded.get_mut(usize::from(is_active)) {
                 *n = n.saturating_add(1);
@@ -159,17 +160,17 @@ impl Vgic {
 
     /// `may_repeat`: the list register may say "pending and active". Not while
     /// others wait in memory: it would be taken again before a more urgent one.
-    fn load_active(
+    fn load_active<L: ListRegisters>(
         &self,
         vcpu: usize,
         state: &Vcpu,
         intid: u32,
-        groups: Groups,
         may_repeat: bool,
+        lrs: &L,
     ) -> Option<Load> {
         let (bank, bit) = self.locate(vcpu, intid)?;
         let mask = 1_u32.wrapping_shl(bit);
-        let again = bank.deliverable(groups) & mask != 0;
+        let again = bank.deliverable(self.groups()) & mask != 0;
         let sgi_source = match self.version {
             Version::V2 => state.sgi_active_source.get(intid as usize),
             Version::V3 => None,
@@ -193,8 +194,9 @@ impl Vgic {
         };
         let lr = self.lr(bank, bit, intid, shown);
         let lr = lr.with_source(sgi_source.map_or(0, |s| s.load(Relaxed)));
+        let forward = !again && forwards(bank, mask, lrs);
         let lr = match bank.physical(bit).filter(|_| owed) {
-            Some(physical) if !again && take(&bank.owed, mask) != 0 => lr.with_physical(physical),
+            Some(physical) if forward && take(&bank.owed, mask) != 0 => lr.with_physical(physical),
             _ => lr.with_eoi(again && !both || owed),
         };
         Some(Load {
@@ -204,13 +206,13 @@ impl Vgic {
         })
     }
 
-    fn load_pending(
+    fn load_pending<L: ListRegisters>(
         &self,
         vcpu: usize,
         state: &Vcpu,
         intid: u32,
-        groups: Groups,
         kick: &mut Kick,
+        lrs: &mut L,
     ) -> Option<Load> {
         let (bank, bit) = self.locate(vcpu, intid)?;
         let mask = 1_u32.wrapping_shl(bit);
@@ -220,11 +222,14 @@ impl Vgic {
             }
             // Whoever changed something before the claim poked the previous
             // owner or nobody; whoever does from here on pokes this vCPU.
-            let still = bank.deliverable(groups) & mask != 0;
+            let still = bank.deliverable(self.groups()) & mask != 0;
             if !still || self.target(bank, bit) != Some(vcpu) {
                 *kick |= self.let_go(vcpu, intid, bank, bit);
                 return None;
             }
+        } else if withdrawn(bank, bit, lrs) {
+            take(&bank.latch, mask);
+            settle(bank, bit, lrs);
         }
         bank.forget_asked(mask);
         let latched = take(&bank.latch, mask) != 0;
@@ -252,8 +257,9 @@ impl Vgic {
             lr = lr.with_source(source as u8);
         }
         let owed = bank.owed.load(SeqCst) & mask != 0;
+        let forward = !more && forwards(bank, mask, lrs);
         let lr = match bank.physical(bit).filter(|_| owed) {
-            Some(physical) if !more && take(&bank.owed, mask) != 0 => lr.with_physical(physical),
+            Some(physical) if forward && take(&bank.owed, mask) != 0 => lr.with_physical(physical),
             _ => lr.with_eoi(more || owed),
         };
         Some(Load {
@@ -290,6 +296,22 @@ impl Vgic {
             lrs.write(index as usize, Lr::EMPTY);
         }
     }
+}
+
+/// Whether private interrupt `bit` came from a physical line that has fallen
+/// since, without the guest having taken it: then it is not pending any more,
+/// and whoever raises the line again must find it inactive.
+fn withdrawn<L: ListRegisters>(bank: &Bank, bit: u32, lrs: &L) -> bool {
+    let mask = 1_u32.wrapping_shl(bit);
+    bank.owed.load(SeqCst) & !bank.edge.load(SeqCst) & mask != 0
+        && bank
+            .physical(bit)
+            .is_some_and(|physical| !lrs.is_asserted(physical))
+}
+
+/// Whether hardware may deactivate the physical side of an interrupt.
+fn forwards<L: ListRegisters>(bank: &Bank, mask: u32, lrs: &L) -> bool {
+    bank.edge.load(SeqCst) & mask != 0 || lrs.signals_again()
 }
 
 fn put<L: ListRegisters>(state: &Vcpu, index: usize, load: &Load, lrs: &mut L) {

@@ -11,6 +11,8 @@ pub struct GichRegisters<'a, M> {
     pub gich: &'a Gich<M>,
     /// Physical CPU interface.
     pub gicc: &'a CpuInterface<M>,
+    /// See [`ListRegisters::signals_again`].
+    pub signals_again: bool,
 }
 
 impl<M: Mmio> ListRegisters for GichRegisters<'_, M> {
@@ -53,5 +55,9 @@ impl<M: Mmio> ListRegisters for GichRegisters<'_, M> {
 
     fn deactivate(&mut self, physical: u32) {
         self.gicc.deactivate(physical);
+    }
+
+    fn signals_again(&self) -> bool {
+        self.signals_again
     }
 }

@@ -8,6 +8,7 @@ use crate::mmio::Mmio;
 
 const CTLR: usize = 0x000;
 const TYPER: usize = 0x004;
+const IIDR: usize = 0x008;
 const ITARGETSR: usize = 0x800;
 const SGIR: usize = 0xf00;
 const IROUTER: usize = 0x6000;
@@ -45,6 +46,13 @@ impl<M: Mmio> Distributor<M> {
     /// Architecture version.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// Whether it names a product (`GICD_IIDR` besides its implementer). Arm's
+    /// GIC-400 is 0x0200_143b; QEMU's GICv2 only claims to be Arm's, as the
+    /// one inside a Cortex-A15 did.
+    pub fn names_product(&self) -> bool {
+        self.regs.read32(IIDR) & !0xfff != 0
     }
 
     /// First interrupt id that is not implemented, 32 to 1020.

@@ -315,3 +315,15 @@ fn list_registers_are_reset_and_reached() {
     gich.write_lr(2, 0x1234);
     assert_eq!((regs.get(0x108), gich.read_lr(2)), (0x1234, 0x1234));
 }
+
+#[test]
+fn a_distributor_that_names_no_product_is_told_from_real_ones() {
+    for (iidr, real) in [(0x0200_143b, true), (0x0000_043b, false), (0, false)] {
+        let regs = Regs::new(&[(0x008, iidr)], &[]);
+        assert_eq!(
+            Distributor::new(&regs, Version::V2).names_product(),
+            real,
+            "{iidr:#x}"
+        );
+    }
+}

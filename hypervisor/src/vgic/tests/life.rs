@@ -2,7 +2,7 @@
 
 use super::machine::DIST;
 use super::{Machine, SPI, TIMER, both};
-use crate::vgic::{State, Version};
+use crate::vgic::{Read, State, Version};
 
 #[test]
 fn an_entry_with_nothing_new_touches_no_list_register() {
@@ -76,6 +76,75 @@ fn dismissing_a_pending_physical_interrupt_deactivates_it() {
         m.write_bit(0, 0x280, TIMER);
         assert!(!m.is_physically_active(0, TIMER));
         assert_eq!(m.acknowledge(0), None);
+    });
+}
+
+#[test]
+fn a_timer_that_is_set_anew_before_it_is_taken_is_withdrawn() {
+    both(|mut m| {
+        m.enable(0, TIMER);
+        m.fire(0, TIMER, TIMER);
+        // The guest writes the timer and then disables its interrupt.
+        m.cpus[0].fallen.insert(TIMER);
+        m.write_bit(0, 0x180, TIMER);
+        m.enable(0, TIMER);
+        assert_eq!(m.acknowledge(0), None, "it fired early");
+        assert!(!m.is_physically_active(0, TIMER), "it can never fire again");
+        m.cpus[0].fallen.clear();
+        assert!(m.fire(0, TIMER, TIMER));
+        assert_eq!(m.acknowledge(0), Some(TIMER));
+        m.end(0);
+        assert!(!m.is_physically_active(0, TIMER));
+    });
+}
+
+#[test]
+fn a_timer_that_is_taken_stays_taken_whatever_its_line_does() {
+    both(|mut m| {
+        m.enable(0, TIMER);
+        m.fire(0, TIMER, TIMER);
+        assert_eq!(m.acknowledge(0), Some(TIMER));
+        m.cpus[0].fallen.insert(TIMER);
+        m.write_bit(0, 0x180, TIMER);
+        m.enable(0, TIMER);
+        assert!(m.is_physically_active(0, TIMER), "still the guest's");
+        m.end(0);
+        assert!(!m.is_physically_active(0, TIMER));
+        assert_eq!(m.acknowledge(0), None);
+    });
+}
+
+#[test]
+fn where_hardware_does_not_signal_again_the_end_is_done_by_hand() {
+    both(|mut m| {
+        m.cpus[0].forgetful = true;
+        m.enable(0, TIMER);
+        for _ in 0..3 {
+            assert!(m.fire(0, TIMER, TIMER));
+            let with = m.cpus[0].lrs.iter().filter(|lr| lr.physical().is_some());
+            assert_eq!(with.count(), 0, "hardware would deactivate it");
+            assert_eq!(m.acknowledge(0), Some(TIMER));
+            assert!(m.is_physically_active(0, TIMER));
+            m.end(0);
+            assert!(!m.is_physically_active(0, TIMER));
+        }
+    });
+}
+
+#[test]
+fn a_read_of_live_state_leaves_nothing_to_be_taken_twice() {
+    both(|mut m| {
+        m.enable(0, TIMER);
+        m.fire(0, TIMER, TIMER);
+        let (region, base) = m.frame(0, TIMER);
+        let read = m.vgic.read(0, region, base + 0x200, 4, &mut m.cpus[0]);
+        assert_eq!(read, Read::Value(1 << TIMER), "pending");
+        // The guest goes on without an entry in between.
+        assert_eq!(m.acknowledge(0), Some(TIMER));
+        m.end(0);
+        m.enter(0);
+        assert_eq!(m.acknowledge(0), None, "taken twice");
+        assert!(!m.is_physically_active(0, TIMER));
     });
 }
 

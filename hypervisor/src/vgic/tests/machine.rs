@@ -33,6 +33,10 @@ pub struct Cpu {
     pub running: Vec<(u8, u32, u8)>,
     /// Reads and writes of list registers, to prove there were none.
     pub touched: RefCell<usize>,
+    /// Lines of private interrupts that have fallen since they were taken.
+    pub fallen: BTreeSet<u32>,
+    /// A controller that forwards no line that is still high.
+    pub forgetful: bool,
 }
 
 impl ListRegisters for Cpu {
@@ -92,6 +96,14 @@ impl ListRegisters for Cpu {
             .remove(&key(self.number, physical));
         assert!(was, "physical {physical} deactivated twice");
     }
+
+    fn is_asserted(&self, physical: u32) -> bool {
+        !self.fallen.contains(&physical)
+    }
+
+    fn signals_again(&self) -> bool {
+        !self.forgetful
+    }
 }
 
 impl Cpu {
@@ -104,6 +116,8 @@ impl Cpu {
             physical,
             running: Vec::new(),
             touched: RefCell::new(0),
+            fallen: BTreeSet::new(),
+            forgetful: false,
         }
     }
 
