@@ -2,18 +2,18 @@
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
-pub mod vgic;
-pub mod viommu;
-pub mod vuart;
+#[cfg(target_os = "none")]
+pub mod arch;
 pub mod dma;
 pub mod guest;
 pub mod hypercall;
+#[cfg(target_os = "none")]
+pub mod machine;
 pub mod pci;
 pub mod power;
 pub mod psci;
 pub mod scmi;
 pub mod trap;
-#[cfg(target_os = "none")]
-pub mod arch;
-#[cfg(target_os = "none")]
-pub mod machine;
+pub mod vgic;
+pub mod viommu;
+pub mod vuart;

@@ -18,21 +18,21 @@ pub(crate) const FOLLOW: u64 = 0b10;
 /// A claim that carries no mapping: the mark of an entry in a table that is
 /// being removed.
 pub(crate) const DEAD: u64 = 0b100;
-/// MemAttr[3:0], bits 5:2.
+/// MemAttr\[3:0\], bits 5:2.
 pub(crate) const MEMATTR_SHIFT: u32 = 2;
 const MEMATTR: u64 = 0b1111 << MEMATTR_SHIFT;
-/// S2AP[0], bit 6: read.
+/// S2AP\[0\], bit 6: read.
 pub(crate) const S2AP_READ: u64 = 1 << 6;
-/// S2AP[1], bit 7: write.
+/// S2AP\[1\], bit 7: write.
 pub(crate) const S2AP_WRITE: u64 = 1 << 7;
-/// SH[1:0], bits 9:8.
+/// SH\[1:0\], bits 9:8.
 pub(crate) const SH_SHIFT: u32 = 8;
 /// Access flag. Always set: no walker is asked to manage it (VTCR_EL2.HA and
 /// HD, CD/STE HA and HD stay clear), so no walker ever writes a descriptor.
 pub(crate) const AF: u64 = 1 << 10;
 /// Contiguous hint.
 pub(crate) const CONT: u64 = 1 << 52;
-/// XN[1:0], bits 54:53.
+/// XN\[1:0\], bits 54:53.
 pub(crate) const XN_SHIFT: u32 = 53;
 /// Bit 55, for software (D8.3.1): the table descriptor may not have reached
 /// the point of coherency yet.
@@ -44,7 +44,7 @@ pub(crate) const ATTRS: u64 =
 
 /// The output address of a table or leaf descriptor of page shift `G`.
 ///
-/// With 64K pages bits 15:12 hold PA[51:48] (D8.3.1); leaf descriptors of
+/// With 64K pages bits 15:12 hold PA\[51:48\] (D8.3.1); leaf descriptors of
 /// blocks have zeros between, so that one mask serves all levels.
 #[inline(always)]
 pub(crate) const fn output<const G: u32>(word: u64) -> u64 {

@@ -89,7 +89,7 @@ impl<M: Memory> Table<M> {
     }
 
     /// BADDR as VTTBR_EL2 and SMMU_CBn_TTBR0 want it: with 52-bit output
-    /// PA[51:48] is in bits 5:2 (D24.2.214).
+    /// PA\[51:48\] is in bits 5:2 (D24.2.214).
     pub const fn baddr(&self) -> u64 {
         if self.config.pa_bits == 52 {
             self.root.0 & 0x0000_ffff_ffff_ffff | self.root.0.wrapping_shr(46) & 0x3c

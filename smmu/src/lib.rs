@@ -1,6 +1,6 @@
 //! Arm SMMU drivers with runtime power.
 //!
-//! One [`Smmu`](front::Smmu) stands for one SMMU of the board. It joins three
+//! One [`Smmu`] stands for one SMMU of the board. It joins three
 //! concerns that know little of each other:
 //!
 //! * [`hardware::Hardware`] is what an SMMU architecture must be able to do;

@@ -54,9 +54,9 @@ pub enum Exception {
 
 /// PSTATE and SPSR bits, DDI 0487 C5.2.19 (SPSR_EL1).
 pub mod pstate {
-    /// M[4:0], the mode.
+    /// M\[4:0\], the mode.
     pub const MODE: u64 = 0x1f;
-    /// M[4]: AArch32.
+    /// M\[4\]: AArch32.
     pub const NRW: u64 = 1 << 4;
     /// EL0 with SP_EL0.
     pub const EL0T: u64 = 0;

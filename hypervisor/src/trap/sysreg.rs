@@ -8,7 +8,7 @@ use super::features::Features;
 use core::fmt;
 
 /// A system register or instruction, keyed as ESR_EL2.ISS encodes it:
-/// Op0 [21:20], Op2 [19:17], Op1 [16:14], CRn [13:10], CRm [4:1].
+/// Op0 \[21:20\], Op2 \[19:17\], Op1 \[16:14\], CRn \[13:10\], CRm \[4:1\].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SysReg(u32);
 
