@@ -1,7 +1,7 @@
 //! Turns the hypervisor's ELF file into the flat image that boot loaders
 //! take, and measures its sections. Knows just enough ELF64 for that.
 
-use crate::{Result, context};
+use crate::{Result, context, paths};
 use std::path::{Path, PathBuf};
 use std::{fs, ops::Range};
 
@@ -29,7 +29,7 @@ pub fn flatten(elf: &Path) -> Result<PathBuf> {
     let bytes = fs::read(elf).map_err(context(elf.display()))?;
     let flat = flat_bytes(&bytes).map_err(|e| format!("{}: {e}", elf.display()))?;
     let out = elf.with_extension("bin");
-    fs::write(&out, flat).map_err(context(out.display()))?;
+    paths::replace(&out, &flat)?;
     Ok(out)
 }
 
@@ -158,6 +158,26 @@ mod tests {
     #[test]
     fn gaps_are_zeros() {
         assert_eq!(flat_bytes(&sample()).unwrap(), b"head\0\0\0\0tail");
+    }
+
+    /// Tests that run in parallel flatten the same file.
+    #[test]
+    fn nobody_sees_half_an_image() {
+        let dir = std::env::temp_dir().join(format!("stagegate-flat-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let elf = dir.join("sample");
+        fs::write(&elf, sample()).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let flat = flatten(&elf).unwrap();
+                        assert_eq!(fs::read(flat).unwrap(), b"head\0\0\0\0tail");
+                    }
+                });
+            }
+        });
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

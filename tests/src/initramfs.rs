@@ -41,14 +41,7 @@ pub fn build(kernel: &Kernel) -> Result<PathBuf> {
     let dir = paths::target().join("initramfs");
     fs::create_dir_all(&dir).map_err(context(dir.display()))?;
     let out = dir.join(format!("{}.cpio", kernel.version.replace('/', "_")));
-    // Tests run in parallel: nobody may see half a file.
-    let new = dir.join(format!(
-        ".{}.{:?}",
-        std::process::id(),
-        std::thread::current().id()
-    ));
-    fs::write(&new, archive.finish()).map_err(context(new.display()))?;
-    fs::rename(&new, &out).map_err(context(out.display()))?;
+    paths::replace(&out, &archive.finish())?;
     Ok(out)
 }
 

@@ -53,6 +53,19 @@ pub fn fresh_dir(name: &str) -> Result<PathBuf> {
     Ok(dir)
 }
 
+/// Writes a file that others may be reading: tests run in parallel, and nobody
+/// may see half of it.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let own = format!(
+        "new-{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    );
+    let new = path.with_extension(own);
+    fs::write(&new, bytes).map_err(context(new.display()))?;
+    fs::rename(&new, path).map_err(context(path.display()))
+}
+
 /// A file that must be there already; `remedy` says how to get it.
 pub fn existing(path: PathBuf, remedy: &str) -> Result<PathBuf> {
     match path.exists() {
