@@ -4,6 +4,7 @@ mod common;
 
 use common::{LIMIT, board, dir, ok};
 use stagegate_tests::cases::{self, spec};
+use stagegate_tests::console::Line;
 use stagegate_tests::machine::{Board, Machine};
 use stagegate_tests::setup::Setup;
 
@@ -20,17 +21,20 @@ fn system_off_ends_the_machine() {
     assert!(finished.status.success());
 }
 
-/// CPU_OFF of the last CPU is the end of a VM as well.
+/// CPU_OFF of the last CPU is the end of a VM as well, also of three at once.
 #[test]
 fn last_cpu_off_ends_the_vm() {
-    let dir = dir("life-cpus-off");
-    let running = ok(cases::start_hosted(
-        Machine::virt(4, 1024),
-        "psci-all-cpus-off",
-        &dir,
-    ));
-    let finished = ok(running.finish(LIMIT));
-    assert!(finished.status.success());
+    for (case, rounds) in [("psci-all-cpus-off", 1), ("psci-cpus-off-at-once", 6)] {
+        for _ in 0..rounds {
+            let machine = Machine::virt(4, 1024);
+            let running = ok(cases::start_hosted(machine, case, &dir("life-cpus-off")));
+            let finished = ok(running.finish(LIMIT));
+            assert!(finished.status.success());
+            let failed = |l: &&Line| l.text.contains("FAIL");
+            let failed = finished.lines.iter().find(failed);
+            assert!(failed.is_none(), "{failed:?}");
+        }
+    }
 }
 
 /// SYSTEM_RESET boots the same VM again, as often as it likes, beside a

@@ -25,6 +25,7 @@ pub const CASES: &[Case] = &[
     last("psci-system-off", || psci::system_off()),
     last("psci-system-reset", system_reset),
     last("psci-all-cpus-off", all_cpus_off),
+    last("psci-cpus-off-at-once", cpus_off_at_once),
 ];
 
 fn version() -> Outcome {
@@ -330,4 +331,25 @@ fn all_cpus_off() -> Outcome {
     let status = psci::cpu_off();
     check!(false, "CPU_OFF came back", status);
     Ok(())
+}
+
+/// Three CPUs go off at the same time: one of them is the last.
+fn cpus_off_at_once() -> Outcome {
+    need_three_cpus()?;
+    GATE.store(0, SeqCst);
+    for index in 1..3 {
+        check!(smp::start(index) == 0, "a CPU does not start", index);
+        smp::post(index, || {
+            GATE.fetch_add(1, SeqCst);
+            while GATE.load(SeqCst) < 3 {}
+            psci::cpu_off();
+        });
+    }
+    check!(
+        cpu::within(2000, || GATE.load(SeqCst) == 2),
+        "CPUs are not ready",
+        GATE.load(SeqCst)
+    );
+    GATE.store(3, SeqCst);
+    all_cpus_off()
 }
