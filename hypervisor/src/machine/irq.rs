@@ -121,9 +121,12 @@ pub fn sleep() {
     handle_all();
 }
 
-/// `CPU_SUSPEND`: the vCPU waits for an interrupt, as WFI does.
-pub fn standby(_me: &VcpuRef) {
-    sleep();
+/// `CPU_SUSPEND`: the vCPU waits for an interrupt, as WFI does. One that is
+/// pending for the guest already, masked as it may be, does not wake EL2.
+pub fn standby(me: &VcpuRef) {
+    if !me.vm.vgic.has_pending(me.index, &Lrs::here()) {
+        sleep();
+    }
 }
 
 /// Handles one interrupt; true if a guest will deactivate it.
