@@ -20,18 +20,18 @@ impl Timer {
         }
     }
 
+    /// Sets its deadline to `ticks` from now.
+    pub fn set(self, ticks: u64) {
+        match self {
+            Self::Virtual => msr!("cntv_tval_el0", ticks),
+            Self::Physical => msr!("cntp_tval_el0", ticks),
+        }
+    }
+
     /// Sets it to fire in `ticks` and turns it on.
     pub fn arm(self, ticks: u64) {
-        match self {
-            Self::Virtual => {
-                msr!("cntv_tval_el0", ticks);
-                msr!("cntv_ctl_el0", 1);
-            }
-            Self::Physical => {
-                msr!("cntp_tval_el0", ticks);
-                msr!("cntp_ctl_el0", 1);
-            }
-        }
+        self.set(ticks);
+        self.control(1);
     }
 
     /// Writes its control register.
