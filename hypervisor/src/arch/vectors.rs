@@ -40,8 +40,7 @@ impl Frame {
 
 global_asm!(
     r#"
-    .macro SAVE
-    sub     sp, sp, #256
+    .macro STORE
     stp     x0, x1, [sp]
     stp     x2, x3, [sp, #16]
     stp     x4, x5, [sp, #32]
@@ -58,6 +57,11 @@ global_asm!(
     stp     x26, x27, [sp, #208]
     stp     x28, x29, [sp, #224]
     str     x30, [sp, #240]
+    .endm
+
+    .macro SAVE
+    sub     sp, sp, #256
+    STORE
     .endm
 
     .macro RESTORE
@@ -102,22 +106,7 @@ global_asm!(
 
     .macro FATAL_BODY kind, number
 fatal_\kind:
-    stp     x0, x1, [sp]
-    stp     x2, x3, [sp, #16]
-    stp     x4, x5, [sp, #32]
-    stp     x6, x7, [sp, #48]
-    stp     x8, x9, [sp, #64]
-    stp     x10, x11, [sp, #80]
-    stp     x12, x13, [sp, #96]
-    stp     x14, x15, [sp, #112]
-    stp     x16, x17, [sp, #128]
-    stp     x18, x19, [sp, #144]
-    stp     x20, x21, [sp, #160]
-    stp     x22, x23, [sp, #176]
-    stp     x24, x25, [sp, #192]
-    stp     x26, x27, [sp, #208]
-    stp     x28, x29, [sp, #224]
-    str     x30, [sp, #240]
+    STORE
     mov     x0, sp
     mov     x1, #\number
     bl      {el2_fault}
