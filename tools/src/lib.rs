@@ -7,3 +7,4 @@ pub mod command;
 pub mod input;
 pub mod json;
 pub mod pack;
+pub mod symbols;

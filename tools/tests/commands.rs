@@ -183,3 +183,21 @@ fn merge_and_compile_write_blobs_and_completions_are_scripts() {
     assert!(said.ends_with("fine: 0 errors, 0 warnings\n"));
     assert!(text(&stagegate(&["completions", "bash"])).contains("_stagegate"));
 }
+
+/// The program names its own functions: it is an ELF file like any other.
+#[test]
+fn symbolize_names_what_stands_at_an_offset() {
+    let program = env!("CARGO_BIN_EXE_stagegate");
+    let elf = std::fs::read(program).unwrap();
+    let symbols = stagegate::symbols::Symbols::read(&elf).unwrap();
+    let entry = u64::from_le_bytes(elf[24..32].try_into().unwrap());
+    let (name, inside) = symbols.find(entry).expect("the entry point has a name");
+    let log = scratch("report.log");
+    let report = format!("[stagegate]   called from image+{entry:#x}\n[vm] \u{fffd}\n");
+    std::fs::write(&log, &report).unwrap();
+    let said = text(&stagegate(&["symbolize", program, &log]));
+    let named = format!("called from image+{entry:#x} <{name}+{inside:#x}>");
+    assert!(said.contains(&named), "{said}");
+    let lost = stagegate(&["symbolize", &log]);
+    assert!(!lost.status.success(), "a log is no ELF file");
+}

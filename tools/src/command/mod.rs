@@ -5,6 +5,7 @@ mod graph;
 mod image;
 mod new;
 mod survey;
+mod symbolize;
 
 pub use survey::Survey;
 
@@ -36,6 +37,8 @@ enum Command {
     Compile(compile::Options),
     /// Pack hypervisor, overlays, kernels and RAM disks into one bootable file
     Image(image::Options),
+    /// Name the functions in a report of the hypervisor
+    Symbolize(symbolize::Options),
     /// Print a completion script
     Completions {
         /// The shell
@@ -64,6 +67,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Error
         Command::Merge(options) => compile::merge(options, out),
         Command::Compile(options) => compile::run(options),
         Command::Image(options) => image::run(options, out),
+        Command::Symbolize(options) => symbolize::run(options, out),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             let mut script = Vec::new();
