@@ -7,12 +7,12 @@ use engines::{Engine, cases, prepare};
 
 fn measure<E: Engine>(c: &mut Criterion, name: &str, new: impl Fn() -> E) {
     let mut group = c.benchmark_group(name);
-    for (case, operations, turn) in cases::<E>() {
-        group.throughput(criterion::Throughput::Elements(operations));
-        group.bench_function(case, |bencher| {
+    for case in cases::<E>() {
+        group.throughput(criterion::Throughput::Elements(case.operations));
+        group.bench_function(case.name, |bencher| {
             let mut engine = new();
             prepare(&mut engine);
-            bencher.iter(|| turn(&mut engine));
+            bencher.iter(|| (case.turn)(&mut engine));
         });
     }
     group.finish();

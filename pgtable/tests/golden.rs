@@ -8,6 +8,9 @@ use pgtable::{
     Access, Attrs, Config, Error, Execute, Granule, Ipa, MemoryType, Pa, Shareability, Table,
 };
 
+/// Enough for any test with 4K pages: filling it is most of what Miri does.
+const BYTES: usize = if cfg!(miri) { 64 << 10 } else { 1 << 20 };
+
 /// The descriptors on the way to `ipa`, by level, of a table with 4K pages
 /// and the root at level 1.
 fn words(table: &Table<pgtable::Arena>, ipa: u64) -> Vec<u64> {
@@ -26,7 +29,7 @@ fn words(table: &Table<pgtable::Arena>, ipa: u64) -> Vec<u64> {
 
 fn leaf(attrs: Attrs, fwb: bool) -> u64 {
     let config = Config::new(Granule::K4, 40, 48).unwrap().with_fwb(fwb);
-    let table = table(config, 1 << 20);
+    let table = table(config, BYTES);
     table
         .map(Ipa(0x4000_0000), Pa(0x1234_5678_9000), 0x1000, attrs)
         .unwrap();
@@ -56,7 +59,7 @@ fn page_descriptors() {
 
 #[test]
 fn blocks_tables_and_the_contiguous_hint() {
-    let table = table(Config::new(Granule::K4, 40, 48).unwrap(), 1 << 20);
+    let table = table(Config::new(Granule::K4, 40, 48).unwrap(), BYTES);
     table
         .map(Ipa(0x4000_0000), Pa(0x8000_0000), 1 << 30, Attrs::RAM)
         .unwrap();
@@ -83,7 +86,7 @@ fn blocks_tables_and_the_contiguous_hint() {
 #[test]
 fn output_bits_51_to_48_are_in_bits_15_to_12() {
     let config = Config::new(Granule::K64, 48, 52).unwrap();
-    let table = table(config, 4 << 20);
+    let table = table(config, 512 << 10);
     table
         .map(Ipa(0), Pa(0x000a_0000_0001_0000), 0x1_0000, Attrs::RAM)
         .unwrap();
@@ -162,7 +165,7 @@ fn shapes_that_do_not_exist() {
 
 #[test]
 fn a_failed_invalidation_keeps_the_pages() {
-    let mut table = table(Config::new(Granule::K4, 40, 48).unwrap(), 1 << 20);
+    let mut table = table(Config::new(Granule::K4, 40, 48).unwrap(), BYTES);
     table.map(Ipa(0), Pa(0x1000), 2 << 20, Attrs::RAM).unwrap();
     let used = table.memory().in_use();
     let gone = table.unmap(Ipa(0), 2 << 20).unwrap();
@@ -182,7 +185,7 @@ fn a_failed_invalidation_keeps_the_pages() {
 
 #[test]
 fn detached_values_join_and_name_what_to_forget() {
-    let table = table(Config::new(Granule::K4, 40, 48).unwrap(), 1 << 20);
+    let table = table(Config::new(Granule::K4, 40, 48).unwrap(), BYTES);
     table.map(Ipa(0), Pa(0x1000), 2 << 20, Attrs::RAM).unwrap();
     table
         .map(Ipa(0x80_0000), Pa(0), 2 << 20, Attrs::RAM)
@@ -211,14 +214,14 @@ fn detached_values_join_and_name_what_to_forget() {
 #[cfg(debug_assertions)]
 #[should_panic(expected = "never released")]
 fn a_forgotten_detached_is_noticed() {
-    let table = table(Config::new(Granule::K4, 40, 48).unwrap(), 1 << 20);
+    let table = table(Config::new(Granule::K4, 40, 48).unwrap(), BYTES);
     table.map(Ipa(0), Pa(0x1000), 0x1000, Attrs::RAM).unwrap();
     drop(table.unmap(Ipa(0), 0x1000));
 }
 
 #[test]
 fn the_dump_joins_what_continues() {
-    let table = table(Config::new(Granule::K4, 40, 48).unwrap(), 1 << 20);
+    let table = table(Config::new(Granule::K4, 40, 48).unwrap(), BYTES);
     table
         .map(Ipa(0x4000_0000), Pa(0x8000_0000), 4 << 20, Attrs::RAM)
         .unwrap();

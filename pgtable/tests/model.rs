@@ -174,7 +174,7 @@ impl World {
             block * 4
         };
         let group = page * [16, 128, 32][config.granule() as usize];
-        let bytes = if cfg!(miri) { 1 << 20 } else { 16 << 20 };
+        let bytes = if cfg!(miri) { 128 << 10 } else { 16 << 20 };
         Self {
             table: common::table(config, bytes),
             model: Model::default(),
@@ -425,13 +425,13 @@ fn run(config: Config, ops: &[(Op, Option<usize>)]) {
 
 /// Under Miri only those with small tables: it is a thousand times slower.
 fn shapes() -> &'static [(pgtable::Granule, u32, u32)] {
-    if cfg!(miri) { &SHAPES[3..6] } else { SHAPES }
+    if cfg!(miri) { &SHAPES[3..5] } else { SHAPES }
 }
 
 fn cases() -> u32 {
     match std::env::var("PGTABLE_CASES").map(|n| n.parse()) {
         Ok(Ok(cases)) => cases,
-        _ if cfg!(miri) => 2,
+        _ if cfg!(miri) => 4,
         _ => 96,
     }
 }

@@ -1,6 +1,6 @@
 //! This crate, without contiguous hints, which its peers do not have.
 
-use super::Engine;
+use super::{Engine, each};
 use pgtable::{Attrs, Config, Granule, Heap, Ipa, Pa, Table};
 use std::convert::Infallible;
 
@@ -30,9 +30,10 @@ impl Engine for Ours {
         self.0.translate(Ipa(ipa)).map_or(0, |(pa, ..)| pa.0)
     }
 
-    fn translate_several(&self, ipas: &[u64; 16]) -> u64 {
+    fn translate_several(&self, ipas: &[u64]) -> u64 {
         let reader = self.0.reader();
-        let find = |ipa: &u64| reader.translate(Ipa(*ipa)).map_or(0, |(pa, ..)| pa.0);
-        ipas.iter().fold(0, |sum, ipa| sum ^ find(ipa))
+        each(ipas, |ipa| {
+            reader.translate(Ipa(ipa)).map_or(0, |(pa, ..)| pa.0)
+        })
     }
 }

@@ -1,12 +1,13 @@
 //! Memory for tests on a host: a block that stands in for RAM, with a count of
-//! what is out and a switch to run dry. Part of the unsafe room only for the
-//! promise of `unsafe impl Memory`.
+//! what is out and a switch to run dry. Part of the unsafe room for the
+//! promise of `unsafe impl Memory` and for one pointer.
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 use super::{Entry, Memory, Native, Publish};
 use crate::Pa;
 use crate::sync::Ordering;
 use core::ptr::NonNull;
+use core::sync::atomic::{self, AtomicPtr};
 #[cfg(loom)]
 use loom::sync::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
@@ -62,7 +63,11 @@ impl State {
 #[derive(Debug)]
 pub struct Arena<W = Native> {
     base: u64,
-    entries: Box<[Entry]>,
+    /// Used through `first`: a reference to all of it at every access is what
+    /// Miri would spend its time on.
+    entries: Vec<Entry>,
+    /// The first of `entries`. Atomic only to be shared between threads.
+    first: AtomicPtr<Entry>,
     state: Mutex<State>,
     walkers: W,
 }
@@ -80,9 +85,11 @@ impl<W> Arena<W> {
     /// The same, publishing to `walkers`.
     pub fn with_walkers(base: Pa, bytes: usize, walkers: W) -> Self {
         let count = bytes / 4096 * PER_PAGE;
+        let mut entries: Vec<Entry> = (0..count).map(|_| Entry::new(POISON)).collect();
         Self {
             base: base.0,
-            entries: (0..count).map(|_| Entry::new(POISON)).collect(),
+            first: AtomicPtr::new(entries.as_mut_ptr()),
+            entries,
             state: Mutex::new(State::default()),
             walkers,
         }
@@ -111,7 +118,7 @@ impl<W> Arena<W> {
     pub fn word(&self, pa: Pa) -> Option<u64> {
         let offset = pa.0.checked_sub(self.base)?;
         let index = (offset / 4096) as usize * PER_PAGE + (offset % 4096 / 8) as usize;
-        Some(self.entries.get(index)?.load(Ordering::Acquire))
+        (index < self.entries.len()).then(|| self.entry(index).load(Ordering::Acquire))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -122,15 +129,30 @@ impl<W> Arena<W> {
 
     fn fill(&self, page: usize, bytes: usize, word: u64) {
         let first = page * PER_PAGE;
-        for entry in &self.entries[first..first + bytes / 4096 * PER_PAGE] {
-            entry.store(word, Ordering::Relaxed);
+        for index in first..first + bytes / 4096 * PER_PAGE {
+            self.entry(index).store(word, Ordering::Relaxed);
         }
+    }
+
+    fn pointer(&self, index: usize) -> NonNull<Entry> {
+        assert!(index < self.entries.len(), "not in the arena");
+        let first = self.first.load(atomic::Ordering::Relaxed);
+        // SAFETY: the element exists, by the assertion.
+        let at = unsafe { first.add(index) };
+        // SAFETY: a pointer to an element is not null.
+        unsafe { NonNull::new_unchecked(at) }
+    }
+
+    fn entry(&self, index: usize) -> &Entry {
+        // SAFETY: the pointer is to an element of `entries`, which lives as
+        // long as `self` and is only accessed as atomics.
+        unsafe { self.pointer(index).as_ref() }
     }
 }
 
-// SAFETY: ranges come from one boxed slice of entries, handed out once each
+// SAFETY: ranges come from one vector of entries, handed out once each
 // (a bump pointer aligned to the size, or a freed range of the same size) and
-// zeroed under the lock; `entries` indexes that slice, which lives as long as
+// zeroed under the lock; `entries` indexes that vector, which lives as long as
 // the arena and is only accessed as atomics.
 unsafe impl<W: Publish> Memory for Arena<W> {
     type Walkers = W;
@@ -152,7 +174,7 @@ unsafe impl<W: Publish> Memory for Arena<W> {
 
     fn entries(&self, table: Pa) -> NonNull<Entry> {
         let page = (table.0.wrapping_sub(self.base) / 4096) as usize;
-        NonNull::from(&self.entries[page * PER_PAGE..]).cast()
+        self.pointer(page * PER_PAGE)
     }
 
     fn walkers(&self) -> &W {
