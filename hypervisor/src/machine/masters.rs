@@ -122,11 +122,7 @@ impl Master {
         let (next, step) = evidence.step(event);
         *evidence = next;
         if step == Step::Sleep {
-            for &(unit, link) in &self.links {
-                if let Some(unit) = smmus::units().get(unit) {
-                    let _ = unit.smmu.master_idle(link);
-                }
-            }
+            release(&self.links);
             smmus::arm();
         }
     }
@@ -138,11 +134,7 @@ impl Master {
             };
             if let Err(error) = unit.smmu.master_active(link) {
                 log::error!("{}: {} does not come up: {error}", self.name, unit.path);
-                for &(index, link) in self.links.iter().take(done) {
-                    if let Some(unit) = smmus::units().get(index) {
-                        let _ = unit.smmu.master_idle(link);
-                    }
-                }
+                release(self.links.get(..done).unwrap_or_default());
                 return Err(PowerDenied);
             }
         }
@@ -172,6 +164,15 @@ impl Master {
     /// Whether this link of this SMMU is its own.
     pub fn owns(&self, unit: usize, link: LinkId) -> bool {
         self.links.contains(&(unit, link))
+    }
+}
+
+/// Tells the SMMUs of these links that the master is idle.
+fn release(links: &[(usize, LinkId)]) {
+    for &(index, link) in links {
+        if let Some(unit) = smmus::units().get(index) {
+            let _ = unit.smmu.master_idle(link);
+        }
     }
 }
 

@@ -41,6 +41,9 @@ impl Unit {
     }
 }
 
+/// The clock of all drivers.
+static TIME: dma::Clock = dma::Clock;
+
 static UNITS: Once<Vec<Unit>> = Once::new();
 
 /// All SMMUs that work.
@@ -108,7 +111,6 @@ fn one(
         },
         ..SmmuConfig::default()
     };
-    static TIME: dma::Clock = dma::Clock;
     let made = Smmu::probe(&config, &TIME, |power| hardware(power, facts, memory));
     made.map_err(|error| say(&error))
 }
@@ -165,7 +167,6 @@ fn hardware(
     facts: &facts::Smmu,
     memory: &'static dyn smmu::DmaMemory,
 ) -> Result<AnyHardware, Error> {
-    static TIME: dma::Clock = dma::Clock;
     let registers = facts
         .registers
         .first()
