@@ -14,7 +14,7 @@ use platform::region::Region;
 use platform::report::Report;
 use platform::tree::Tree;
 
-use super::{board, compose, console, gic, irq};
+use super::{board, compose, console, gic, irq, owners};
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::ram::{self, RamMap};
 use crate::arch::{boot, heap, mmu, smp, vectors};
@@ -227,8 +227,8 @@ fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Sto
     let vms = compose::vms(tree, facts, memory, order.len())?;
     publish_cpus(&order, &vms);
     irq::set_owners(
-        compose::private_interrupts(facts)?,
-        compose::owners(facts, &vms),
+        owners::private_interrupts(facts)?,
+        owners::owners(facts, &vms),
     );
     console::share(vms.iter().map(|vm| vm.name.as_str()));
     board::set_vms(vms);

@@ -2,13 +2,10 @@
 //! on CPUs. The only file that knows all of them.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use pgtable::{Access, Attrs, Config, Execute, Granule, Ipa, MemoryType, Pa};
-use platform::config::{
-    DeviceConfig, DeviceKind, GuestIommu, Inputs, PowerSource, Source as File, VmConfig,
-};
+use platform::config::{GuestIommu, Inputs, Source as File, VmConfig};
 use platform::facts::{Board, GicKind};
 use platform::region::Region;
 use platform::report::Report;
@@ -16,14 +13,12 @@ use platform::tree::Tree;
 
 use spin::Once;
 
+use super::assign::adopt;
 use super::boot::{Stop, show};
 use super::devices::Devices;
 use super::guest_dma::GuestDma;
-use super::irq::{Owner, Private};
 use super::life::Life;
-use super::masters::{self, Identity, Master};
-use super::passed::{Allocator, Passed};
-use super::pci::{self, VmHost};
+use super::pci;
 use super::ram::{GuestRam, PIECE};
 use super::scmi::Scmi;
 use super::smmus;
@@ -34,8 +29,6 @@ use crate::arch::regs;
 use crate::arch::tables::TableMemory;
 use crate::dma::Policy;
 use crate::guest::map;
-use crate::pci::Rid;
-use crate::power::evidence::Source;
 use crate::psci::Mitigations;
 use crate::trap::features::{Features, Offer};
 use crate::vgic::{self, Vgic};
@@ -161,136 +154,6 @@ fn vm(
     Ok(vm)
 }
 
-/// The VM's virtual host bridge with those of its PCI functions that it was
-/// given, if there are any.
-fn bridge(board: &Board, name: &str, given: &[&DeviceConfig]) -> Result<Option<VmHost>, Stop> {
-    let mut hosts = given.iter().filter_map(|device| match device.kind {
-        DeviceKind::Pci { host, rid, .. } => Some((host, Rid(rid))),
-        DeviceKind::Platform { .. } => None,
-    });
-    let Some((host, first)) = hosts.next() else {
-        return Ok(None);
-    };
-    let mut rids = alloc::vec![first];
-    for (other, rid) in hosts {
-        if other != host {
-            return Err(Stop("its PCI devices are behind different host bridges"));
-        }
-        rids.push(rid);
-    }
-    match VmHost::new(board, host, &rids) {
-        Ok(bridge) => Ok(Some(bridge)),
-        Err(error) => {
-            log::error!("{name}: {error}");
-            Err(Stop("a PCI device cannot be given to it"))
-        }
-    }
-}
-
-/// Every stream of a device, as (SMMU index, id): those of the configuration,
-/// and those under which bridges may send a PCI function's transactions.
-///
-/// # Errors
-/// An SMMU in front of it does not work: nothing would confine the device.
-fn streams(board: &Board, device: &DeviceConfig) -> Result<Vec<(usize, u32)>, &'static str> {
-    let mut ids = device.streams.clone();
-    if let DeviceKind::Pci { host, rid, .. } = device.kind
-        && !device.streams.is_empty()
-    {
-        let facts = board.pci_hosts.get(host);
-        let aliases = pci::requesters(host, rid).into_iter();
-        ids.extend(aliases.filter_map(|alias| facts?.stream(alias)));
-    }
-    let mut list = Vec::new();
-    for stream in ids {
-        let unit = smmus::at(stream.smmu).ok_or("its SMMU does not work")?;
-        list.push((unit, smmus::stream_id(stream.id, stream.mask)));
-    }
-    list.sort_unstable();
-    list.dedup();
-    Ok(list)
-}
-
-/// Links the VM's masters and wires their interrupts. A device that its SMMU
-/// does not confine is not given, whatever it is.
-fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> Result<(), Stop> {
-    let refuse = |device: &DeviceConfig, why: &dyn core::fmt::Display| {
-        log::error!("{}: {}: {why}: it is not given", config.name, device.name);
-    };
-    let mut wanted = Vec::new();
-    for device in &config.devices {
-        match streams(board, device) {
-            Ok(streams) => wanted.push((device, streams)),
-            // The operator wrote that it may run without.
-            Err(_) if device.optional => wanted.push((device, Vec::new())),
-            Err(why) => refuse(device, &why),
-        }
-    }
-    let behind = wanted.iter().flat_map(|(_, streams)| streams);
-    let mut units: Vec<usize> = behind.map(|&(unit, _)| unit).collect();
-    units.sort_unstable();
-    units.dedup();
-    vm.places = masters::places(vm, &units);
-    let mut given = Vec::new();
-    for (device, streams) in wanted {
-        let rid = match device.kind {
-            DeviceKind::Pci { rid, .. } => Some(Rid(rid)),
-            DeviceKind::Platform { .. } => None,
-        };
-        let identity = Identity {
-            name: device.name.clone(),
-            endpoint: 0x1_0000 + vm.masters.len() as u32,
-            rid,
-            bypass: device.bypass,
-        };
-        let sources = device.power_sources.iter().map(|s| source(device, *s));
-        match Master::new(identity, &streams, sources.collect(), &vm.places) {
-            Ok(master) => {
-                vm.masters.push(master);
-                given.push(device);
-            }
-            Err(error) => refuse(device, &error),
-        }
-    }
-    vm.devices.pci = bridge(board, &config.name, &given)?;
-    let mut room = Allocator::new();
-    for (index, device) in given.into_iter().enumerate() {
-        if let Some(rid) = vm.masters[index].rid {
-            vm.masters[index].endpoint = virtual_rid(vm, rid);
-        }
-        let passed = Passed::new(tree, device, index, &mut room);
-        let installed = passed.and_then(|passed| {
-            let install = |passed: Passed| passed.install(vm).map(|()| passed);
-            passed.map(install).transpose()
-        });
-        match installed {
-            Ok(passed) => vm.passed.extend(passed),
-            Err(why) => refuse(device, &why),
-        }
-    }
-    for (physical, number) in vm
-        .devices
-        .pci
-        .as_ref()
-        .map(VmHost::routes)
-        .unwrap_or_default()
-    {
-        if vm.vgic.assign_hw_spi(number, physical).is_err() {
-            log::error!("{}: interrupt {physical} cannot be given to it", vm.name);
-        }
-    }
-    Ok(())
-}
-
-/// The number under which the VM sees a function.
-fn virtual_rid(vm: &Vm, rid: Rid) -> u32 {
-    vm.devices
-        .pci
-        .as_ref()
-        .and_then(|pci| pci.virtual_rid(rid))
-        .map_or(0, |rid| u32::from(rid.0))
-}
-
 /// The SCMI page: the guest maps it as device memory, so stage 2 leaves it
 /// uncached for the guest whatever it asks for.
 const SHARED: Attrs = Attrs::new(MemoryType::NonCacheable, Access::ReadWrite, Execute::None);
@@ -317,22 +180,6 @@ fn policy(config: &VmConfig) -> Policy {
     Policy {
         strict: config.strict_dma,
         ..Policy::default()
-    }
-}
-
-fn source(device: &DeviceConfig, source: PowerSource) -> Source {
-    match source {
-        PowerSource::PciPm => Source::Pci,
-        PowerSource::Scmi => Source::Scmi,
-        PowerSource::Hypercall => Source::Hypercall,
-        PowerSource::Mmio => {
-            log::warn!(
-                "{}: power source mmio is not served: it counts as always on",
-                device.name
-            );
-            Source::AlwaysOn
-        }
-        PowerSource::AlwaysOn => Source::AlwaysOn,
     }
 }
 
@@ -391,56 +238,4 @@ fn features(version: vgic::Version) -> Features {
     Features::new(offer, |register| {
         regs::id_register(register.crm(), register.op2())
     })
-}
-
-/// The timer's and the GIC's private interrupts.
-pub fn private_interrupts(board: &Board) -> Result<Private, Stop> {
-    let timers = &board.timers;
-    let maintenance = board.gic.as_ref().and_then(|gic| gic.maintenance);
-    match (timers.virt, timers.phys, timers.hyp, maintenance) {
-        (Some(virt), Some(phys), Some(hyp), Some(maintenance)) => Ok(Private {
-            virtual_timer: virt.intid,
-            physical_timer: phys.intid,
-            hyp_timer: hyp.intid,
-            maintenance: maintenance.intid,
-        }),
-        _ => Err(Stop("a timer or maintenance interrupt is missing")),
-    }
-}
-
-/// Shared interrupts and whom they go to.
-pub fn owners(board: &Board, vms: &[&'static Vm]) -> BTreeMap<u32, Owner> {
-    let mut owners = BTreeMap::new();
-    let console = board
-        .console
-        .and_then(|index| board.uarts.get(index))
-        .and_then(|uart| uart.irq);
-    if let Some(irq) = console {
-        owners.insert(irq.intid, Owner::Console);
-    }
-    for (index, unit) in smmus::units().iter().enumerate() {
-        let irqs = board
-            .smmus
-            .iter()
-            .find(|s| s.node == unit.node)
-            .map(|s| s.irqs.as_slice());
-        for irq in irqs.unwrap_or_default().iter().flatten() {
-            owners.insert(irq.intid, Owner::Smmu(index));
-        }
-    }
-    for &vm in vms {
-        for (physical, number) in vm
-            .devices
-            .pci
-            .as_ref()
-            .map(VmHost::routes)
-            .unwrap_or_default()
-        {
-            owners.insert(physical, Owner::Guest(vm, number));
-        }
-        for (number, physical) in vm.passed.iter().flat_map(Passed::interrupts) {
-            owners.insert(physical, Owner::Guest(vm, number));
-        }
-    }
-    owners
 }

@@ -2,6 +2,7 @@
 //! rooms together. Only built for EL2; whatever can be tested on a host lives
 //! in the modules beside this one.
 
+pub mod assign;
 pub mod board;
 pub mod boot;
 pub mod calls;
@@ -18,6 +19,7 @@ pub mod load;
 pub mod masters;
 pub mod mmio;
 pub mod monitor;
+pub mod owners;
 pub mod passed;
 pub mod pci;
 pub mod ram;

@@ -8,6 +8,7 @@ use pgtable::{Attrs, Ipa, Pa};
 use platform::config::{DeviceConfig, DeviceKind};
 use platform::tree::{NodeId, Tree};
 
+use super::owners::Line;
 use super::vm::Vm;
 use crate::guest::Range;
 use crate::guest::dt::{PassedDevice, Property, Spi, Trigger, phandle};
@@ -142,20 +143,16 @@ impl Passed {
                 .map(Ipa(window.base), Pa(physical), window.size, Attrs::DEVICE);
             mapped.map_err(|_| "its registers cannot be mapped")?;
         }
-        for (number, physical) in self.interrupts() {
-            vm.vgic
-                .assign_hw_spi(number, physical)
-                .map_err(|_| "its interrupt cannot be given away")?;
-        }
-        Ok(())
+        self.interrupts().try_for_each(|line| line.assign(vm))
     }
 
-    /// Interrupt ids: (virtual, physical).
-    pub fn interrupts(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.spis
-            .iter()
-            .map(|spi| SPI_BASE + spi.number)
-            .zip(self.lines.iter().copied())
+    /// Its interrupt lines.
+    pub fn interrupts(&self) -> impl Iterator<Item = Line> + '_ {
+        let pairs = self.spis.iter().zip(&self.lines);
+        pairs.map(|(spi, &physical)| Line {
+            physical,
+            number: SPI_BASE + spi.number,
+        })
     }
 
     /// Its copied properties, for [`describe`](Self::describe).

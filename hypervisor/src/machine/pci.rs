@@ -10,6 +10,7 @@ use spin::Once;
 use spin::mutex::SpinMutex;
 
 use super::masters::Master;
+use super::owners::Line;
 use super::vm::Vm;
 use crate::arch::{mmio, timer};
 use crate::guest::map;
@@ -136,14 +137,14 @@ impl VmHost {
         HOSTS.get()?.get(self.host)?.as_ref()
     }
 
-    /// Interrupt lines: (physical, virtual) interrupt ids.
-    pub fn routes(&self) -> Vec<(u32, u32)> {
-        self.bridge
-            .lock()
-            .routes()
-            .iter()
-            .map(|r| (r.physical_spi, r.virtual_spi))
-            .collect()
+    /// Its interrupt lines.
+    pub fn lines(&self) -> Vec<Line> {
+        let bridge = self.bridge.lock();
+        let lines = bridge.routes().iter().map(|route| Line {
+            physical: route.physical_spi,
+            number: route.virtual_spi,
+        });
+        lines.collect()
     }
 
     /// The requester id under which the VM sees a physical function.

@@ -12,7 +12,9 @@ use super::devices::Devices;
 use super::guest_dma;
 use super::life::Life;
 use super::masters::Master;
+use super::owners::Line;
 use super::passed::Passed;
+use super::pci::VmHost;
 use super::ram::GuestRam;
 use super::scmi::Scmi;
 use super::smmus::{self, Place};
@@ -155,6 +157,17 @@ impl fmt::Display for LoadError {
 }
 
 impl Vm {
+    /// Interrupt lines of its PCI functions.
+    pub fn pci_lines(&self) -> Vec<Line> {
+        self.devices.pci.as_ref().map_or(Vec::new(), VmHost::lines)
+    }
+
+    /// Every physical interrupt line that is its own.
+    pub fn lines(&self) -> impl Iterator<Item = Line> + '_ {
+        let platform = self.passed.iter().flat_map(Passed::interrupts);
+        self.pci_lines().into_iter().chain(platform)
+    }
+
     /// (`VTCR_EL2`, `VTTBR_EL2`) of its CPUs.
     #[must_use]
     pub fn translation(&self) -> (u64, u64) {

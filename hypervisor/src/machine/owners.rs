@@ -1,0 +1,74 @@
+//! Whom each interrupt of the board belongs to.
+
+use alloc::collections::BTreeMap;
+
+use platform::facts::Board;
+
+use super::boot::Stop;
+use super::irq::{Owner, Private};
+use super::smmus;
+use super::vm::Vm;
+
+/// A physical interrupt line that belongs to a VM.
+#[derive(Clone, Copy, Debug)]
+pub struct Line {
+    /// Interrupt id of the board.
+    pub physical: u32,
+    /// The VM's own interrupt id for it.
+    pub number: u32,
+}
+
+impl Line {
+    /// Binds the VM's interrupt to the physical one.
+    ///
+    /// # Errors
+    /// One of the two is taken, or not a shared interrupt.
+    pub fn assign(self, vm: &Vm) -> Result<(), &'static str> {
+        vm.vgic
+            .assign_hw_spi(self.number, self.physical)
+            .map_err(|_| "its interrupt cannot be given away")
+    }
+}
+
+/// The timer's and the GIC's private interrupts.
+pub fn private_interrupts(board: &Board) -> Result<Private, Stop> {
+    let timers = &board.timers;
+    let maintenance = board.gic.as_ref().and_then(|gic| gic.maintenance);
+    match (timers.virt, timers.phys, timers.hyp, maintenance) {
+        (Some(virt), Some(phys), Some(hyp), Some(maintenance)) => Ok(Private {
+            virtual_timer: virt.intid,
+            physical_timer: phys.intid,
+            hyp_timer: hyp.intid,
+            maintenance: maintenance.intid,
+        }),
+        _ => Err(Stop("a timer or maintenance interrupt is missing")),
+    }
+}
+
+/// Shared interrupts and whom they go to.
+pub fn owners(board: &Board, vms: &[&'static Vm]) -> BTreeMap<u32, Owner> {
+    let mut owners = BTreeMap::new();
+    let console = board
+        .console
+        .and_then(|index| board.uarts.get(index))
+        .and_then(|uart| uart.irq);
+    if let Some(irq) = console {
+        owners.insert(irq.intid, Owner::Console);
+    }
+    for (index, unit) in smmus::units().iter().enumerate() {
+        let irqs = board
+            .smmus
+            .iter()
+            .find(|s| s.node == unit.node)
+            .map(|s| s.irqs.as_slice());
+        for irq in irqs.unwrap_or_default().iter().flatten() {
+            owners.insert(irq.intid, Owner::Smmu(index));
+        }
+    }
+    for &vm in vms {
+        for line in vm.lines() {
+            owners.insert(line.physical, Owner::Guest(vm, line.number));
+        }
+    }
+    owners
+}
