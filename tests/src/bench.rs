@@ -2,6 +2,9 @@
 //! takes one nanosecond of the machine's time), so that they repeat exactly
 //! on any computer, and sizes.
 
+mod registers;
+pub mod smmu;
+
 use crate::cases;
 use crate::console::Line;
 use crate::image;
@@ -33,6 +36,7 @@ pub fn run() -> Result<()> {
     report["boot"] = boot()?;
     println!("boot: {}", report["boot"]);
     report["pgtable"] = tables(&dir);
+    report["smmu"] = smmu::figures();
     let path = dir.join("report.json");
     fs::write(&path, format!("{report:#}\n")).map_err(context(path.display()))?;
     println!("written to {}", path.display());
