@@ -98,7 +98,7 @@ pub fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> 
             rid,
             bypass: device.bypass,
         };
-        let sources = device.power_sources.iter().map(|s| source(device, *s));
+        let sources = device.power_sources.iter().map(|s| source(*s));
         match Master::new(identity, &streams, sources.collect(), &vm.places) {
             Ok(master) => {
                 vm.masters.push(master);
@@ -144,18 +144,11 @@ fn virtual_rid(vm: &Vm, rid: Rid) -> u32 {
         .map_or(0, |rid| u32::from(rid.0))
 }
 
-fn source(device: &DeviceConfig, source: PowerSource) -> Source {
+const fn source(source: PowerSource) -> Source {
     match source {
         PowerSource::PciPm => Source::Pci,
         PowerSource::Scmi => Source::Scmi,
         PowerSource::Hypercall => Source::Hypercall,
-        PowerSource::Mmio => {
-            log::warn!(
-                "{}: power source mmio is not served: it counts as always on",
-                device.name
-            );
-            Source::AlwaysOn
-        }
         PowerSource::AlwaysOn => Source::AlwaysOn,
     }
 }

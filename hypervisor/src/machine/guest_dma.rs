@@ -318,7 +318,7 @@ impl GuestMemory for super::ram::GuestRam {
 /// Where `Source` decides whether a device's power is followed at all.
 #[must_use]
 pub fn tracked(sources: crate::power::evidence::Sources) -> bool {
-    [Source::Pci, Source::Scmi, Source::Hypercall, Source::Mmio]
+    [Source::Pci, Source::Scmi, Source::Hypercall]
         .iter()
         .any(|&source| sources.has(source))
         && !sources.has(Source::AlwaysOn)

@@ -9,8 +9,7 @@
 //! 3. PCI bus-master enable clear or D-state other than D0 → idle;
 //! 4. SCMI domain off → idle;
 //! 5. hypercall said idle → idle;
-//! 6. device pages unmapped for want of use → idle;
-//! 7. otherwise active.
+//! 6. otherwise active.
 
 /// What a `stagegate,power-source` list may name. Only sources in the list are
 /// heard; an empty list means active for as long as the VM runs.
@@ -29,10 +28,8 @@ pub enum Source {
     Scmi = 2,
     /// `hypercall`: the guest's explicit word.
     Hypercall = 4,
-    /// `mmio`: the device pages are unmapped while idle and a fault wakes it.
-    Mmio = 8,
     /// `always-on`: nothing else is asked.
-    AlwaysOn = 16,
+    AlwaysOn = 8,
 }
 
 impl Source {
@@ -43,7 +40,6 @@ impl Source {
             "pci-pm" => Some(Self::Pci),
             "scmi" => Some(Self::Scmi),
             "hypercall" => Some(Self::Hypercall),
-            "mmio" => Some(Self::Mmio),
             "always-on" => Some(Self::AlwaysOn),
             _ => None,
         }
@@ -104,8 +100,6 @@ pub enum Event {
     Scmi(Word),
     /// Hypercall.
     Hypercall(Word),
-    /// Device pages: active is mapped.
-    Mmio(Word),
 }
 
 /// Why a master counts as active or idle: the strongest evidence.
@@ -121,16 +115,14 @@ pub enum Reason {
     Scmi,
     /// Idle: the guest said so.
     Hypercall,
-    /// Idle: device pages unmapped.
-    Mmio,
     /// Active: nothing says otherwise.
     Default,
 }
 
 /// Everything known about one master. The default of each source is the state
 /// after reset of the thing it watches: a PCI function masters nothing, an SCMI
-/// domain is off, device pages are unmapped; of hypercalls none was heard,
-/// which says nothing, so that a driver that knows none can do DMA.
+/// domain is off; of hypercalls none was heard, which says nothing, so that a
+/// driver that knows none can do DMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
     sources: Sources,
@@ -138,7 +130,6 @@ pub struct Evidence {
     pci: Word,
     scmi: Word,
     hypercall: Word,
-    mmio: Word,
 }
 
 /// What a change of evidence asks of the master's links.
@@ -163,7 +154,6 @@ impl Evidence {
             pci: Word::Idle,
             scmi: Word::Idle,
             hypercall: Word::Active,
-            mmio: Word::Idle,
         }
     }
 
@@ -177,7 +167,6 @@ impl Evidence {
             Event::Pci(word) => next.pci = word,
             Event::Scmi(word) => next.scmi = word,
             Event::Hypercall(word) => next.hypercall = word,
-            Event::Mmio(word) => next.mmio = word,
         }
         next
     }
@@ -199,9 +188,6 @@ impl Evidence {
         }
         if self.vetoed(Source::Hypercall, self.hypercall) {
             return (Word::Idle, Reason::Hypercall);
-        }
-        if self.vetoed(Source::Mmio, self.mmio) {
-            return (Word::Idle, Reason::Mmio);
         }
         (Word::Active, Reason::Default)
     }

@@ -2,6 +2,7 @@
 use super::Reader;
 use crate::tree::NodeId;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Evidence of a device's power state.
@@ -13,18 +14,15 @@ pub enum PowerSource {
     Scmi,
     /// The guest says so by hypercall.
     Hypercall,
-    /// Its pages are unmapped while idle; the first access wakes it.
-    Mmio,
     /// Never idle.
     AlwaysOn,
 }
 
 impl PowerSource {
-    const ALL: [(&str, Self); 5] = [
+    const ALL: [(&str, Self); 4] = [
         ("pci-pm", Self::PciPm),
         ("scmi", Self::Scmi),
         ("hypercall", Self::Hypercall),
-        ("mmio", Self::Mmio),
         ("always-on", Self::AlwaysOn),
     ];
 
@@ -38,9 +36,19 @@ impl PowerSource {
     }
 }
 
+/// What is wrong with a word. Access to registers was a source in the first
+/// drafts of the format: who wrote it is told why it is none.
+fn unknown(word: &str) -> String {
+    match word {
+        "mmio" => "a device that nobody accesses may still do DMA".into(),
+        _ => format!("{word:?} is no power source"),
+    }
+}
+
 /// The sources a device's node lists, or the default for its sort.
 pub(super) fn sources(r: &mut Reader<'_, '_>, id: NodeId, is_pci: bool) -> Vec<PowerSource> {
     const NAME: &str = "stagegate,power-source";
+    const REMEDY: &str = "write pci-pm, scmi, hypercall or always-on";
     let default = if is_pci {
         PowerSource::PciPm
     } else {
@@ -52,17 +60,11 @@ pub(super) fn sources(r: &mut Reader<'_, '_>, id: NodeId, is_pci: bool) -> Vec<P
     let mut list = Vec::new();
     for word in property.strings() {
         let Some(&(_, source)) = PowerSource::ALL.iter().find(|(name, _)| *name == word) else {
-            let remedy = "write pci-pm, scmi, hypercall, mmio or always-on";
-            r.error(
-                "power-source",
-                (id, NAME),
-                format!("{word:?} is no power source"),
-                remedy,
-            );
+            r.error("power-source", (id, NAME), unknown(word), REMEDY);
             continue;
         };
         if source == PowerSource::PciPm && !is_pci {
-            let remedy = "write scmi, hypercall, mmio or always-on";
+            let remedy = "write scmi, hypercall or always-on";
             r.error(
                 "power-source",
                 (id, NAME),

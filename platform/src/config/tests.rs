@@ -117,7 +117,7 @@ fn every_enabled_smmu_is_in_the_plan() {
 #[test]
 fn masters_that_never_idle_keep_their_smmu_on() {
     let edit = (
-        "stagegate,power-source = \"mmio\"",
+        "stagegate,power-source = \"hypercall\"",
         "stagegate,power-source = \"always-on\"",
     );
     plan_with(edit, Inputs::default(), |_, plan, _| {

@@ -4,26 +4,23 @@
 use super::*;
 use proptest::prelude::*;
 
-const ALL: [Source; 5] = [
+const ALL: [Source; 4] = [
     Source::Pci,
     Source::Scmi,
     Source::Hypercall,
-    Source::Mmio,
     Source::AlwaysOn,
 ];
 const BOTH: [Word; 2] = [Word::Active, Word::Idle];
 
 fn sources() -> impl Iterator<Item = Sources> {
-    (0..32u8).map(|bits| Sources { bits })
+    (0..16u8).map(|bits| Sources { bits })
 }
 
-/// Every value that evidence can have: 32 × 2 × 2⁴.
+/// Every value that evidence can have: 16 × 2 × 2³.
 fn every() -> impl Iterator<Item = Evidence> {
     let words = BOTH.into_iter().flat_map(|pci| {
-        BOTH.into_iter().flat_map(move |scmi| {
-            BOTH.into_iter()
-                .flat_map(move |hypercall| BOTH.map(|mmio| (pci, scmi, hypercall, mmio)))
-        })
+        BOTH.into_iter()
+            .flat_map(move |scmi| BOTH.map(|hypercall| (pci, scmi, hypercall)))
     });
     let words: Vec<_> = words.collect();
     sources().flat_map(move |sources| {
@@ -34,13 +31,12 @@ fn every() -> impl Iterator<Item = Evidence> {
                 words
                     .clone()
                     .into_iter()
-                    .map(move |(pci, scmi, hypercall, mmio)| Evidence {
+                    .map(move |(pci, scmi, hypercall)| Evidence {
                         sources,
                         vm,
                         pci,
                         scmi,
                         hypercall,
-                        mmio,
                     })
             })
     })
@@ -49,12 +45,7 @@ fn every() -> impl Iterator<Item = Evidence> {
 fn events() -> Vec<Event> {
     let mut events = vec![Event::Vm(VmLife::Running), Event::Vm(VmLife::Stopped)];
     for word in BOTH {
-        events.extend([
-            Event::Pci(word),
-            Event::Scmi(word),
-            Event::Hypercall(word),
-            Event::Mmio(word),
-        ]);
+        events.extend([Event::Pci(word), Event::Scmi(word), Event::Hypercall(word)]);
     }
     events
 }
@@ -64,7 +55,6 @@ fn word(e: Evidence, source: Source) -> Word {
         Source::Pci => e.pci,
         Source::Scmi => e.scmi,
         Source::Hypercall => e.hypercall,
-        Source::Mmio => e.mmio,
         Source::AlwaysOn => Word::Active,
     }
 }
@@ -98,10 +88,6 @@ fn the_reason_is_the_strongest_evidence() {
             (
                 e.sources.has(Source::Hypercall) && e.hypercall == Word::Idle,
                 Reason::Hypercall,
-            ),
-            (
-                e.sources.has(Source::Mmio) && e.mmio == Word::Idle,
-                Reason::Mmio,
             ),
             (true, Reason::Default),
         ];
@@ -151,7 +137,6 @@ fn sources_that_are_not_named_are_not_heard() {
                 Event::Pci(_) => Source::Pci,
                 Event::Scmi(_) => Source::Scmi,
                 Event::Hypercall(_) => Source::Hypercall,
-                Event::Mmio(_) => Source::Mmio,
                 Event::Vm(_) => continue,
             };
             if !e.sources.has(source) {
@@ -168,7 +153,6 @@ fn more_evidence_of_idleness_never_wakes() {
             Event::Pci(Word::Idle),
             Event::Scmi(Word::Idle),
             Event::Hypercall(Word::Idle),
-            Event::Mmio(Word::Idle),
         ] {
             assert_ne!(e.step(event).1, Step::Wake, "{e:?} {event:?}");
         }
@@ -177,7 +161,7 @@ fn more_evidence_of_idleness_never_wakes() {
 
 #[test]
 fn names_of_the_property() {
-    let names = ["pci-pm", "scmi", "hypercall", "mmio", "always-on"];
+    let names = ["pci-pm", "scmi", "hypercall", "always-on"];
     for (name, source) in names.into_iter().zip(ALL) {
         assert_eq!(Source::parse(name), Some(source));
         let one = Sources::from_iter([source]);
@@ -200,7 +184,6 @@ fn what_each_kind_of_master_is_before_anybody_spoke() {
     assert_eq!(start(&[Source::Pci]), (Word::Idle, Reason::Pci));
     assert_eq!(start(&[Source::Scmi]), (Word::Idle, Reason::Scmi));
     assert_eq!(start(&[Source::Hypercall]), (Word::Active, Reason::Default));
-    assert_eq!(start(&[Source::Mmio]), (Word::Idle, Reason::Mmio));
     assert_eq!(
         start(&[Source::AlwaysOn, Source::Pci]),
         (Word::Active, Reason::AlwaysOn)
@@ -211,7 +194,7 @@ proptest! {
     /// Summed over any history, wakes and sleeps alternate and end where the
     /// verdict says: a counter fed by the steps is never off by one.
     #[test]
-    fn steps_alternate(bits in 0u8..32, picks in prop::collection::vec(any::<prop::sample::Index>(), 0..64)) {
+    fn steps_alternate(bits in 0u8..16, picks in prop::collection::vec(any::<prop::sample::Index>(), 0..64)) {
         let mut e = Evidence::new(Sources { bits });
         let mut links = 0i32;
         let events = events();
@@ -226,7 +209,7 @@ proptest! {
 
     /// A wake that failed keeps the old evidence; saying it again asks again.
     #[test]
-    fn a_failed_wake_is_asked_for_again(bits in 0u8..32, pick in any::<prop::sample::Index>()) {
+    fn a_failed_wake_is_asked_for_again(bits in 0u8..16, pick in any::<prop::sample::Index>()) {
         for e in every().filter(|e| e.sources.bits == bits) {
             let events = events();
             let event = events[pick.index(events.len())];
