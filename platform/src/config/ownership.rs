@@ -2,7 +2,7 @@
 use super::Reader;
 use super::device::{DeviceConfig, DeviceKind};
 use super::vm::VmConfig;
-use crate::facts::{Irq, regions};
+use crate::facts::{Irq, Smmu, regions};
 use crate::region::Region;
 use crate::tree::NodeId;
 use alloc::format;
@@ -158,12 +158,12 @@ fn ours(r: &mut Reader<'_, '_>, given: &Given<'_>) {
     );
 }
 
-/// Whether a clock or domain of some SMMU comes from `node`, directly or
+/// Whether a clock or domain of some SMMU or TBU comes from `node`, directly or
 /// through other suppliers.
 fn supplies_smmu(r: &Reader<'_, '_>, node: NodeId) -> bool {
     let smmus = r.board.smmus.iter().filter(|s| s.enabled);
     smmus
-        .flat_map(|s| s.clocks.iter().chain(&s.power_domains))
+        .flat_map(Smmu::supplies)
         .any(|supply| crate::probe::depends_on(r.tree, supply.provider, node))
 }
 

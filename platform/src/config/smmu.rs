@@ -4,6 +4,8 @@ use super::power::PowerSource;
 use super::vm::VmConfig;
 use super::{DEFAULT_IDLE_DELAY_US, MAX_DELAY_US, Reader};
 use crate::facts::Smmu;
+use crate::facts::reference::Supply;
+use crate::facts::smmu::Tbu;
 use crate::supply::{SupplyKind, qcom};
 use crate::tree::NodeId;
 use alloc::format;
@@ -40,8 +42,12 @@ pub struct TbuConfig {
     pub tbu: usize,
     /// Its path.
     pub path: String,
+    /// Its name for people.
+    pub name: String,
     /// From the last activity to its clocks stopping, in microseconds.
     pub idle_delay_us: u64,
+    /// Never sleeps; its supplies stay as firmware left them.
+    pub always_on: bool,
 }
 
 const IDLE: &str = "stagegate,idle-delay-us";
@@ -73,27 +79,31 @@ fn one(r: &mut Reader<'_, '_>, index: usize, smmu: &Smmu, vms: &[VmConfig]) -> S
         r.error("smmu-no-supply", (id, "clocks"), what, remedy);
     }
     if !masters.is_empty() && !always_on {
-        check_numbers(r, id, smmu);
+        check_numbers(r, id, (&smmu.clocks, &smmu.power_domains));
     }
     check_delays(r, smmu, idle_delay_us, off_delay_us);
-    let label = r.tree.node(id).property("label").and_then(|p| p.string());
     SmmuConfig {
         smmu: index,
         path: smmu.path.clone(),
-        name: label.unwrap_or_else(|| r.tree.node(id).name()).into(),
+        name: name(r, id),
         idle_delay_us,
         off_delay_us,
         always_on,
         masters,
-        tbus: tbus(r, smmu, idle_delay_us),
+        tbus: tbus(r, smmu, idle_delay_us, vms),
     }
 }
 
+/// What people call it.
+fn name(r: &Reader<'_, '_>, id: NodeId) -> String {
+    let label = r.tree.node(id).property("label").and_then(|p| p.string());
+    label.unwrap_or_else(|| r.tree.node(id).name()).into()
+}
+
 /// Clocks and domains of a controller with a table must be in it.
-fn check_numbers(r: &mut Reader<'_, '_>, id: NodeId, smmu: &Smmu) {
-    let clocks = smmu.clocks.iter().map(|s| (SupplyKind::Clock, "clocks", s));
-    let domains = smmu
-        .power_domains
+fn check_numbers(r: &mut Reader<'_, '_>, id: NodeId, (clocks, domains): (&[Supply], &[Supply])) {
+    let clocks = clocks.iter().map(|s| (SupplyKind::Clock, "clocks", s));
+    let domains = domains
         .iter()
         .map(|s| (SupplyKind::PowerDomain, "power-domains", s));
     for (kind, property, supply) in clocks.chain(domains) {
@@ -147,13 +157,40 @@ fn check_delays(r: &mut Reader<'_, '_>, smmu: &Smmu, idle: u64, off: Option<u64>
     }
 }
 
-fn tbus(r: &mut Reader<'_, '_>, smmu: &Smmu, default: u64) -> Vec<TbuConfig> {
-    let listed = smmu.tbus.iter().enumerate();
-    listed
-        .map(|(index, tbu)| TbuConfig {
+fn tbus(r: &mut Reader<'_, '_>, smmu: &Smmu, default: u64, vms: &[VmConfig]) -> Vec<TbuConfig> {
+    let mut list = Vec::new();
+    let given = vms.iter().flat_map(|vm| &vm.devices);
+    let used: Vec<u32> = given
+        .flat_map(|device| &device.streams)
+        .filter(|stream| stream.smmu == smmu.node)
+        .map(|stream| stream.id)
+        .collect();
+    for (index, tbu) in smmu.tbus.iter().enumerate() {
+        overlap(r, smmu, index, tbu);
+        let always_on = r.flag(tbu.node, ALWAYS_ON);
+        if !always_on && used.iter().any(|&id| tbu.serves(id)) {
+            check_numbers(r, tbu.node, (&tbu.clocks, &tbu.power_domains));
+        }
+        list.push(TbuConfig {
             tbu: index,
             path: tbu.path.clone(),
+            name: name(r, tbu.node),
             idle_delay_us: delay(r, tbu.node, IDLE).unwrap_or(default),
-        })
-        .collect()
+            always_on,
+        });
+    }
+    list
+}
+
+/// A stream goes through one TBU.
+fn overlap(r: &mut Reader<'_, '_>, smmu: &Smmu, index: usize, tbu: &Tbu) {
+    let last = tbu
+        .first_stream
+        .saturating_add(tbu.streams.saturating_sub(1));
+    let before = smmu.tbus.get(..index).unwrap_or_default();
+    if let Some(other) = before.iter().find(|o| o.meets(tbu.first_stream, last)) {
+        let what = format!("some of its streams are behind {} too", other.path);
+        let remedy = "give each stream id to one TBU";
+        r.error("tbu-range", (tbu.node, tbu.range), what, remedy);
+    }
 }

@@ -56,7 +56,10 @@ pub(super) fn read(
 fn usable(r: &mut Reader<'_, '_>, id: NodeId, stream: &StreamId, optional: bool) -> bool {
     let path = r.tree.path(stream.smmu);
     let why = match r.board.smmu_at(stream.smmu) {
-        Some(index) if r.board.smmus.get(index).is_some_and(|s| s.enabled) => return true,
+        Some(index) if r.board.smmus.get(index).is_some_and(|s| s.enabled) => {
+            whole(r, id, index, stream);
+            return true;
+        }
         Some(_) => (
             "smmu-disabled",
             format!("its SMMU {path} is disabled"),
@@ -70,6 +73,16 @@ fn usable(r: &mut Reader<'_, '_>, id: NodeId, stream: &StreamId, optional: bool)
     };
     untranslated(r, id, why, optional);
     false
+}
+
+/// A TBU sleeps and wakes with whole streams.
+fn whole(r: &mut Reader<'_, '_>, id: NodeId, smmu: usize, stream: &StreamId) {
+    let smmu = r.board.smmus.get(smmu);
+    if smmu.is_some_and(|smmu| smmu.tbu_before(stream).is_err()) {
+        let what = format!("the ids of stream {stream} are not all behind one TBU");
+        let remedy = "list them one by one, or correct the TBUs' stream-id-range";
+        r.error("tbu-split", (id, "device"), what, remedy);
+    }
 }
 
 /// A device without a working SMMU: refused, or noted if it is optional.

@@ -114,6 +114,84 @@ fn every_enabled_smmu_is_in_the_plan() {
     });
 }
 
+/// TBU nodes for the board, put before the VMs.
+fn with_tbus(nodes: &str) -> (&'static str, String) {
+    const PLACE: &str = "&{/chosen} {";
+    (PLACE, format!("&{{/soc}} {{ {nodes} }};\n{PLACE}"))
+}
+
+#[test]
+fn tbus_have_names_delays_and_a_will_of_their_own() {
+    let (place, text) = with_tbus(
+        "tbu0 { label = \"left\"; stagegate,stream-id-range = <&smmu1 0x100 0x100>; \
+         clocks = <&gate>; stagegate,idle-delay-us = <700>; };
+         tbu1 { qcom,stream-id-range = <&smmu1 0x200 0x100>; clocks = <&gate>; \
+         stagegate,always-on; };",
+    );
+    plan_with((place, &text), Inputs::default(), |board, plan, report| {
+        assert!(report.findings.is_empty(), "{report:?}");
+        let tbus = &plan.smmus[1].tbus;
+        let told: Vec<_> = tbus
+            .iter()
+            .map(|t| (t.name.as_str(), t.idle_delay_us, t.always_on))
+            .collect();
+        assert_eq!(told, [("left", 700, false), ("tbu1", 5_000, true)]);
+        // The masters of the two VMs are behind one each.
+        let behind = |vm: usize, device: usize| {
+            let stream = &plan.vms[vm].devices[device].streams[0];
+            board.smmus[1].tbu_before(stream)
+        };
+        assert_eq!((behind(0, 1), behind(1, 1)), (Ok(Some(0)), Ok(Some(1))));
+    });
+}
+
+#[test]
+fn streams_between_two_tbus_are_refused() {
+    for (ranges, expected) in [
+        ("<&smmu1 0x100 8>", vec!["tbu-split"]),
+        ("<&smmu1 0x108 0x100>", vec!["tbu-split"]),
+        ("<&smmu1 0x100 0x100>", vec![]),
+        ("<&smmu1 0x100>", vec!["tbu-range"]),
+    ] {
+        let node = format!("tbu0 {{ clocks = <&gate>; stagegate,stream-id-range = {ranges}; }};");
+        let (place, text) = with_tbus(&node);
+        plan_with((place, &text), Inputs::default(), |_, _, report| {
+            let codes: Vec<_> = report.errors().map(|f| f.code).collect();
+            assert_eq!(codes, expected, "{ranges}");
+        });
+    }
+    let (place, text) = with_tbus(
+        "tbu0 { clocks = <&gate>; stagegate,stream-id-range = <&smmu1 0x100 0x100>; };
+         tbu1 { clocks = <&gate>; stagegate,stream-id-range = <&smmu1 0x1ff 2>; };",
+    );
+    plan_with((place, &text), Inputs::default(), |_, _, report| {
+        let codes: Vec<_> = report.errors().map(|f| f.code).collect();
+        assert_eq!(codes, ["tbu-range"]);
+    });
+}
+
+#[test]
+fn what_switches_a_tbu_is_not_given_away() {
+    let edit = "device@1 { reg = <1>; stagegate,path = \"/soc/dma@20001000\"; \
+                stagegate,power-source = \"hypercall\"; };";
+    assert!(GOOD.contains(edit));
+    let (_, tbu) = with_tbus(
+        "tbu0 { clocks = <&tbu_gate>; stagegate,stream-id-range = <&smmu1 0x100 0x100>; };
+         tbu_gate: tbu-gate { compatible = \"gpio-gate-clock\"; #clock-cells = <0>; \
+         clocks = <&gate>; enable-gpios = <&gpio1 1 0>; };
+         gpio1: gpio@9070000 { compatible = \"arm,pl061\", \"arm,primecell\"; \
+         reg = <0x9070000 0x1000>; gpio-controller; #gpio-cells = <2>; };",
+    );
+    let stolen = format!(
+        "{edit} device@2 {{ reg = <2>; stagegate,bypass; stagegate,path = \"/soc/gpio@9070000\"; }};"
+    );
+    let text = GOOD.replace(edit, &stolen).replace("&{/chosen} {", &tbu);
+    plan_with((GOOD, &text), Inputs::default(), |_, _, report| {
+        let codes: Vec<_> = report.errors().map(|f| f.code).collect();
+        assert_eq!(codes, ["device-ours"]);
+    });
+}
+
 #[test]
 fn masters_that_never_idle_keep_their_smmu_on() {
     let edit = (

@@ -32,7 +32,7 @@ pub use memory::{Memory, Reserved};
 pub use pci::{PciHost, Window, WindowKind};
 pub use reference::Supply;
 pub use serial::Uart;
-pub use smmu::{Smmu, SmmuKind, SmmuModel, Tbu};
+pub use smmu::{Smmu, SmmuKind, SmmuModel, SplitStream, Tbu};
 pub use stream::StreamId;
 
 use crate::fdt::Node;

@@ -2,6 +2,7 @@
 use super::interrupt::{Irq, interrupts};
 use super::reference::{CLOCKS, POWER_DOMAINS, ReferenceError, Supply, supplies};
 use super::regions;
+use super::stream::StreamId;
 use crate::fdt::Node;
 use crate::region::Region;
 use crate::report::Report;
@@ -88,6 +89,8 @@ pub struct Tbu {
     pub node: NodeId,
     /// Its path.
     pub path: String,
+    /// The property that names its streams.
+    pub range: &'static str,
     /// First stream id that goes through it.
     pub first_stream: u32,
     /// Number of stream ids.
@@ -96,6 +99,23 @@ pub struct Tbu {
     pub clocks: Vec<Supply>,
     /// Its power domains.
     pub power_domains: Vec<Supply>,
+}
+
+impl Tbu {
+    /// Whether the stream id goes through it.
+    #[must_use]
+    pub fn serves(&self, stream: u32) -> bool {
+        stream
+            .checked_sub(self.first_stream)
+            .is_some_and(|offset| offset < self.streams)
+    }
+
+    /// Whether one of the ids from `first` to `last` goes through it.
+    #[must_use]
+    pub fn meets(&self, first: u32, last: u32) -> bool {
+        let end = u64::from(self.first_stream).saturating_add(self.streams.into());
+        u64::from(first) < end && self.first_stream <= last && self.streams > 0
+    }
 }
 
 /// Compatible strings, most specific first.
@@ -198,8 +218,10 @@ fn tbus(tree: &Tree<'_>, report: &mut Report) -> Vec<(NodeId, Tbu)> {
     let mut list = Vec::new();
     for id in tree.ids() {
         let node = tree.node(id);
-        let named = TBU_RANGES.iter().find_map(|&n| node.property(n));
-        let Some(range) = named.filter(|_| tree.is_enabled(id)) else {
+        let named = TBU_RANGES
+            .iter()
+            .find_map(|&n| Some((n, node.property(n)?)));
+        let Some((name, range)) = named.filter(|_| tree.is_enabled(id)) else {
             continue;
         };
         let path = tree.path(id);
@@ -208,7 +230,7 @@ fn tbus(tree: &Tree<'_>, report: &mut Report) -> Vec<(NodeId, Tbu)> {
             let remedy = "write <&smmu first-id count>";
             report.error(
                 "tbu-range",
-                (&path, range.name),
+                (&path, name),
                 "not a range of stream ids",
                 remedy,
             );
@@ -218,6 +240,7 @@ fn tbus(tree: &Tree<'_>, report: &mut Report) -> Vec<(NodeId, Tbu)> {
             owner,
             Tbu {
                 node: id,
+                range: name,
                 first_stream: first,
                 streams: count,
                 clocks: listed(tree, id, &path, CLOCKS, report),
@@ -229,20 +252,47 @@ fn tbus(tree: &Tree<'_>, report: &mut Report) -> Vec<(NodeId, Tbu)> {
     list
 }
 
+/// The ids of a masked stream are not all behind one TBU, or some are behind
+/// none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SplitStream;
+
 impl Smmu {
-    /// Index of the TBU in front of a stream.
+    /// Index of the TBU in front of a stream id.
     #[must_use]
     pub fn tbu_of(&self, stream: u32) -> Option<usize> {
-        self.tbus.iter().position(|t| {
-            stream
-                .checked_sub(t.first_stream)
-                .is_some_and(|offset| offset < t.streams)
-        })
+        self.tbus.iter().position(|tbu| tbu.serves(stream))
     }
 
-    /// Whether anything can be switched off.
+    /// Index of the TBU in front of all ids of a stream.
+    ///
+    /// # Errors
+    /// [`SplitStream`].
+    pub fn tbu_before(&self, stream: &StreamId) -> Result<Option<usize>, SplitStream> {
+        let (first, last) = stream.span();
+        // Ranges have no holes: what holds both ends holds all between them.
+        // One that holds neither may still lie between them.
+        let tbu = self.tbu_of(first);
+        let whole = match tbu.and_then(|index| self.tbus.get(index)) {
+            Some(tbu) => tbu.serves(last),
+            None => !self.tbus.iter().any(|tbu| tbu.meets(first, last)),
+        };
+        if whole { Ok(tbu) } else { Err(SplitStream) }
+    }
+
+    /// Whether anything can be switched off: itself, not its TBUs.
     #[must_use]
     pub fn is_switchable(&self) -> bool {
         !self.clocks.is_empty() || !self.power_domains.is_empty()
+    }
+
+    /// Clocks and power domains of its own and of its TBUs.
+    pub fn supplies(&self) -> impl Iterator<Item = &Supply> {
+        let own = self.clocks.iter().chain(&self.power_domains);
+        own.chain(
+            self.tbus
+                .iter()
+                .flat_map(|tbu| tbu.clocks.iter().chain(&tbu.power_domains)),
+        )
     }
 }

@@ -22,6 +22,13 @@ impl StreamId {
         let free = u32::from(self.mask) | u32::from(other.mask);
         self.smmu == other.smmu && (self.id ^ other.id) & !free == 0
     }
+
+    /// The lowest and the highest of its ids.
+    #[must_use]
+    pub fn span(&self) -> (u32, u32) {
+        let free = u32::from(self.mask);
+        (self.id & !free, self.id | free)
+    }
 }
 
 impl fmt::Display for StreamId {

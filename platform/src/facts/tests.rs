@@ -222,6 +222,39 @@ fn tbus_are_tied_to_their_smmu_and_streams() {
 }
 
 #[test]
+fn a_masked_stream_is_behind_one_tbu_or_none() {
+    let ranges = [(0x100, 0x100), (0x200, 0x40)];
+    let nodes = ranges.map(|(first, count)| {
+        format!(
+            "tbu@{first:x} {{ clocks = <&osc>; \
+             qcom,stream-id-range = <&smmu1 {first:#x} {count:#x}>; }};"
+        )
+    });
+    let source = BOARD.replace("gate: clock-gate", &(nodes.concat() + " gate: clock-gate"));
+    with_board(&source, |_, board, _| {
+        let smmu = &board.smmus[1];
+        let before = |id, mask| {
+            let smmu_node = smmu.node;
+            smmu.tbu_before(&StreamId {
+                smmu: smmu_node,
+                id,
+                mask,
+            })
+        };
+        assert_eq!(before(0x100, 0), Ok(Some(0)));
+        assert_eq!(before(0x1ff, 0xff), Ok(Some(0)));
+        assert_eq!(before(0x220, 0x1f), Ok(Some(1)));
+        assert_eq!(before(0x240, 0xf), Ok(None));
+        assert_eq!(before(0x300, 0xff), Ok(None));
+        // Over the end of one, over both, and around one from outside.
+        assert_eq!(before(0x230, 0x1f), Ok(Some(1)));
+        assert_eq!(before(0x200, 0x7f), Err(SplitStream));
+        assert_eq!(before(0x100, 0x300), Err(SplitStream));
+        assert_eq!(before(0, 0x3ff), Err(SplitStream));
+    });
+}
+
+#[test]
 fn interrupts_pass_through_a_nexus_and_stop_at_strangers() {
     let source = r#"/dts-v1/; / { interrupt-parent = <&gic>; #address-cells = <1>; #size-cells = <1>;
         gic: gic { compatible = "arm,gic-v3"; interrupt-controller; #interrupt-cells = <3>; };
