@@ -26,7 +26,6 @@ use crate::power::{
 };
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 use domains::Domains;
 use faults::FaultLog;
@@ -118,9 +117,9 @@ pub struct Stats {
 }
 
 impl<'a, H: Hardware> Smmu<'a, H> {
-    /// Powers the SMMU up, lets `make` probe it (which must deny all traffic
-    /// before it writes anything else), and brings it through the resume
-    /// path. It is then on and idle, and is gated after the idle delay if no
+    /// Powers the SMMU and its TBUs up, lets `make` probe it (which must deny
+    /// all traffic before it writes anything else), and brings it through the
+    /// resume path, whose invalidation every TBU hears. It is then on and idle, and is gated after the idle delay if no
     /// link becomes active.
     ///
     /// # Errors
@@ -133,17 +132,16 @@ impl<'a, H: Hardware> Smmu<'a, H> {
         let mutation = config.mutation();
         let supplies = Supplies::new(config.clocks, config.power_domains);
         let machine = Machine::new(supplies, config.delays, time, mutation);
-        let hardware = machine.boot(|power| {
-            let hardware = make(power)?;
-            hardware.resume(power)?;
-            Ok(hardware)
+        let (hardware, tbus) = machine.boot(|power| {
+            let tbus = config.tbus.iter().map(|tbu| Tbu::new(tbu, time, mutation));
+            let tbus: Box<[_]> = tbus.collect();
+            let hardware = tbu::boot_around(&tbus, || {
+                let hardware = make(power)?;
+                hardware.resume(power)?;
+                Ok(hardware)
+            })?;
+            Ok((hardware, tbus))
         })?;
-        let tbus: Result<Vec<_>, _> = config
-            .tbus
-            .iter()
-            .map(|t| Tbu::new(t, time, mutation))
-            .collect();
-        let tbus = tbus?.into_boxed_slice();
         let managed = machine.switchable() || tbus.iter().any(Tbu::switchable);
         let smmu = Self {
             name: String::from(config.name),

@@ -44,24 +44,17 @@ struct Behind {
 }
 
 impl<'a> Tbu<'a> {
-    pub fn new(
-        config: &TbuConfig<'_, 'a>,
-        time: &'a dyn Time,
-        mutation: Mutation,
-    ) -> Result<Self, Error> {
+    pub fn new(config: &TbuConfig<'_, 'a>, time: &'a dyn Time, mutation: Mutation) -> Self {
         let supplies = Supplies::new(config.clocks, config.power_domains);
-        let machine = Machine::new(supplies, config.delays, time, mutation);
-        // No stream is set yet: nothing to forget, nothing to block.
-        machine.boot(|_| Ok(()))?;
-        Ok(Self {
-            machine,
+        Self {
+            machine: Machine::new(supplies, config.delays, time, mutation),
             behind: Lock::new(Behind {
                 blocked: false,
                 changed: false,
                 epoch: 0,
                 wanted: BTreeMap::new(),
             }),
-        })
+        }
     }
 
     pub fn switchable(&self) -> bool {
@@ -78,6 +71,19 @@ impl<'a> Tbu<'a> {
 
     pub fn stats(&self, now_ns: u64) -> (State, Account) {
         (self.machine.state(), self.machine.account(now_ns))
+    }
+}
+
+/// Powers all TBUs up, then runs `probe`, whose invalidation of everything
+/// they must hear: nobody knows what firmware left in them. On error their
+/// supplies are down again.
+pub(super) fn boot_around<T>(
+    tbus: &[Tbu<'_>],
+    probe: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    match tbus.split_first() {
+        Some((tbu, rest)) => tbu.machine.boot(|_| boot_around(rest, probe)),
+        None => probe(),
     }
 }
 

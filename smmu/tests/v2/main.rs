@@ -27,6 +27,7 @@ scenarios!(
     operation_holds,
     gate_and_wake,
     tbu_sleeps,
+    tbu_wakes_to_a_new_owner,
     stuck_sync,
     suspend_fails,
     resume_fails,

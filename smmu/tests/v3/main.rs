@@ -54,6 +54,7 @@ scenarios!(
     gate_and_wake,
     tbu_sleeps,
     tbu_meets_strangers,
+    tbu_wakes_to_a_new_owner,
     stuck_sync,
     suspend_fails,
     resume_fails,

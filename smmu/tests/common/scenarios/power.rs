@@ -178,6 +178,32 @@ pub fn tbu_meets_strangers<B: Backend>(step: Option<Step>) {
     rig.check();
 }
 
+/// P10: what firmware, or whoever drove the SMMU before, left in a TBU whose
+/// clock stood still at boot is forgotten before it serves the first time.
+pub fn tbu_wakes_to_a_new_owner<B: Backend>(step: Option<Step>) {
+    let mut setup = setup(step);
+    setup.nature.tbus = 2;
+    setup.tbu_clocks = true;
+    let before = Rig::<B>::new(setup);
+    let old = before.guest(&[1], 1);
+    old.map(IPA, PA, PAGE);
+    old.active().unwrap();
+    assert_eq!(before.model.dma(1, IPA, true), Dma::Reached(PA));
+    before.smmu.detach(old.link).unwrap();
+    before.model.clock(Unit::Tbu(1), false);
+    before.model.forbid(PA);
+    setup.base *= 3;
+    let rig = Rig::<B>::around(setup, before.ram.clone(), before.model.clone()).unwrap();
+    let new = rig.guest(&[1], 1);
+    assert_eq!(
+        before.smmu.vmid(old.domain).unwrap(),
+        rig.smmu.vmid(new.domain).unwrap(),
+    );
+    new.active().unwrap();
+    assert_eq!(rig.model.dma(1, IPA, true), Dma::Terminated);
+    rig.check();
+}
+
 /// D10, P9: a suspend whose sync does not complete leaves the SMMU on, or
 /// denied, and never with pages that may be reached.
 pub fn suspend_fails<B: Backend>(step: Option<Step>) {
