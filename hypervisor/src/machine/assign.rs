@@ -11,7 +11,7 @@ use super::boot::Stop;
 use super::masters::{self, Identity, Master};
 use super::passed::{Allocator, Passed};
 use super::pci::{self, VmHost};
-use super::smmus;
+use super::smmus::{self, Stream};
 use super::vm::Vm;
 use crate::pci::Rid;
 use crate::power::evidence::Source;
@@ -42,12 +42,12 @@ fn bridge(board: &Board, name: &str, given: &[&DeviceConfig]) -> Result<Option<V
     }
 }
 
-/// Every stream of a device, as (SMMU index, id): those of the configuration,
-/// and those under which bridges may send a PCI function's transactions.
+/// Every stream of a device: those of the configuration, and those under which
+/// bridges may send a PCI function's transactions.
 ///
 /// # Errors
-/// An SMMU in front of it does not work: nothing would confine the device.
-fn streams(board: &Board, device: &DeviceConfig) -> Result<Vec<(usize, u32)>, &'static str> {
+/// An SMMU or TBU in front of it does not work.
+fn streams(board: &Board, device: &DeviceConfig) -> Result<Vec<Stream>, &'static str> {
     let mut ids = device.streams.clone();
     if let DeviceKind::Pci { host, rid, .. } = device.kind
         && !device.streams.is_empty()
@@ -56,11 +56,8 @@ fn streams(board: &Board, device: &DeviceConfig) -> Result<Vec<(usize, u32)>, &'
         let aliases = pci::requesters(host, rid).into_iter();
         ids.extend(aliases.filter_map(|alias| facts?.stream(alias)));
     }
-    let mut list = Vec::new();
-    for stream in ids {
-        let unit = smmus::at(stream.smmu).ok_or("its SMMU does not work")?;
-        list.push((unit, smmus::stream_id(stream.id, stream.mask)));
-    }
+    let list: Result<Vec<Stream>, _> = ids.iter().map(smmus::stream).collect();
+    let mut list = list?;
     list.sort_unstable();
     list.dedup();
     Ok(list)
@@ -82,7 +79,7 @@ pub fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> 
         }
     }
     let behind = wanted.iter().flat_map(|(_, streams)| streams);
-    let mut units: Vec<usize> = behind.map(|&(unit, _)| unit).collect();
+    let mut units: Vec<usize> = behind.map(|stream| stream.unit).collect();
     units.sort_unstable();
     units.dedup();
     vm.places = masters::places(vm, &units);

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use smmu::{LinkId, StreamId, Vmid};
 use spin::mutex::SpinMutex;
 
-use super::smmus::{self, Place};
+use super::smmus::{self, Place, Stream};
 use super::vm::Vm;
 use crate::pci::{PowerDenied, Rid};
 use crate::power::evidence::{Event, Evidence, Reason, Source, Sources, Step, Word};
@@ -40,20 +40,21 @@ pub struct Master {
     pub bypass: bool,
     /// Its stream ids, for people.
     pub streams: Vec<u32>,
-    /// Its links: index of the SMMU, and the link there. One as a rule.
+    /// Its links: index of the SMMU, and the link there. One as a rule; several
+    /// where its streams are behind several SMMUs or TBUs.
     links: Vec<(usize, LinkId)>,
     evidence: SpinMutex<Evidence>,
 }
 
 impl Master {
-    /// Links a device with the streams `(SMMU index, id)` and attaches it to
+    /// Links a device with its streams, which are in order, and attaches it to
     /// the VM's tables by `places`, idle. All of its streams, or none.
     ///
     /// # Errors
     /// Why an SMMU refused; the device must not be given to the VM.
     pub fn new(
         identity: Identity,
-        streams: &[(usize, u32)],
+        streams: &[Stream],
         sources: Sources,
         places: &[Place],
     ) -> Result<Self, smmu::Error> {
@@ -62,7 +63,7 @@ impl Master {
             endpoint: identity.endpoint,
             rid: identity.rid,
             bypass: identity.bypass,
-            streams: streams.iter().map(|&(_, id)| id).collect(),
+            streams: streams.iter().map(|stream| stream.id).collect(),
             links: Vec::new(),
             evidence: SpinMutex::new(Evidence::new(sources)),
         };
@@ -78,18 +79,21 @@ impl Master {
         Ok(master)
     }
 
-    fn link(&mut self, streams: &[(usize, u32)], places: &[Place]) -> Result<(), smmu::Error> {
-        let mut units: Vec<usize> = streams.iter().map(|&(unit, _)| unit).collect();
-        units.dedup();
-        for index in units {
+    fn link(&mut self, streams: &[Stream], places: &[Place]) -> Result<(), smmu::Error> {
+        for own in streams.chunk_by(|a, b| (a.unit, a.tbu) == (b.unit, b.tbu)) {
+            let Some(&Stream {
+                unit: index, tbu, ..
+            }) = own.first()
+            else {
+                continue;
+            };
             let place = places.iter().find(|place| place.unit == index);
             let unit = smmus::units().get(index);
             let (Some(place), Some(unit)) = (place, unit) else {
                 return Err(smmu::Error::Unsupported("walks of this VM's tables"));
             };
-            let own = streams.iter().filter(|(at, _)| *at == index);
-            let ids: Vec<StreamId> = own.map(|&(_, id)| StreamId(id)).collect();
-            let link = unit.smmu.link(&ids, None)?;
+            let ids: Vec<StreamId> = own.iter().map(|stream| StreamId(stream.id)).collect();
+            let link = unit.smmu.link(&ids, tbu)?;
             self.links.push((index, link));
             // Bypass, too, starts from a domain, to which it can be put back.
             unit.smmu.attach(link, place.domain)?;

@@ -5,12 +5,12 @@
 
 use core::fmt::Write;
 
-use smmu::power::{State, Who};
+use smmu::power::{Account, State, Who};
 
 use super::board;
 use super::console::print;
 use super::masters::Master;
-use super::smmus;
+use super::smmus::{self, Unit};
 use super::vm::Vm;
 use crate::power::evidence::Word;
 
@@ -56,6 +56,20 @@ pub fn table() {
             a.deferrals_cancelled,
             a.invalidations_elided,
         ));
+        for (name, state, a) in tbus(unit) {
+            print(format_args!(
+                "  TBU {:<18}  {:<8}{:>9} {:>9} {:>9} {:>9} {:>6} {:>5} {:>4}\n",
+                name,
+                state.name(),
+                Seconds(a.on_ns),
+                Seconds(a.idle_ns),
+                Seconds(a.gated_ns),
+                Seconds(a.off_ns),
+                a.wakes,
+                a.gates,
+                a.deferrals_cancelled,
+            ));
+        }
         if let Some(error) = stats.last_error {
             print(format_args!("  last error: {error}\n"));
         }
@@ -120,6 +134,14 @@ pub fn links() {
     }
 }
 
+/// The TBUs of an SMMU: name, state, account.
+fn tbus(unit: &Unit) -> impl Iterator<Item = (&str, State, Account)> {
+    unit.tbus.iter().enumerate().filter_map(|(index, tbu)| {
+        let (state, account) = unit.smmu.tbu_stats(index).ok()?;
+        Some((tbu.name.as_str(), state, account))
+    })
+}
+
 /// Everything, for programs. Times are microseconds since the counter started.
 pub fn lines() {
     for unit in smmus::units() {
@@ -139,6 +161,18 @@ pub fn lines() {
             stats.commands.0,
             stats.commands.1,
         ));
+        for (tbu, _, a) in tbus(unit) {
+            print(format_args!(
+                "@sg tbu {tbu} smmu={name} on={} idle={} gated={} off={} wakes={} gates={} cancelled={}\n",
+                a.on_ns / 1000,
+                a.idle_ns / 1000,
+                a.gated_ns / 1000,
+                a.off_ns / 1000,
+                a.wakes,
+                a.gates,
+                a.deferrals_cancelled,
+            ));
+        }
     }
     for (vm, master) in masters() {
         let (active, idle, faults) = times(master);
@@ -163,10 +197,10 @@ pub fn lines() {
                     "@sg mark {at} smmu:{} {state}\n",
                     unit.smmu.name()
                 )),
-                Who::Tbu(number) => print(format_args!(
-                    "@sg mark {at} tbu:{}.{number} {state}\n",
-                    unit.smmu.name()
-                )),
+                Who::Tbu(number) => {
+                    let tbu = unit.tbus.get(number).map_or("?", |tbu| &tbu.name);
+                    print(format_args!("@sg mark {at} tbu:{tbu} {state}\n"));
+                }
                 Who::Master(link) => {
                     let state = if mark.state == State::On {
                         "active"

@@ -7,16 +7,16 @@ use core::fmt;
 
 use pgtable::Stale;
 use platform::config::{Plan, SmmuConfig as Wish};
-use platform::facts::{self, Board, SmmuKind, SmmuModel};
+use platform::facts::{self, Board, SmmuKind, SmmuModel, StreamId};
 use platform::supply::Suppliers;
 use platform::tree::{NodeId, Tree};
 use smmu::power::{Delays, Powered};
 use smmu::v2::{self, Implementation, V2};
 use smmu::v3::{Config, V3};
-use smmu::{DomainId, Error, Fault, Hardware, IpaRange, Smmu, SmmuConfig, Stage2};
+use smmu::{DomainId, Error, Fault, Hardware, IpaRange, Smmu, SmmuConfig, Stage2, TbuConfig};
 use spin::Once;
 
-use super::supplies::{self, Machine};
+use super::supplies::{self, Machine, Supplied};
 use super::vm::Vm;
 use crate::arch::{dma, timer};
 
@@ -31,6 +31,28 @@ pub struct Unit {
     pub node: NodeId,
     /// Its path.
     pub path: String,
+    /// Its TBUs with a power of their own.
+    pub tbus: Vec<Tbu>,
+    facts: facts::Smmu,
+}
+
+/// A TBU of an SMMU.
+pub struct Tbu {
+    /// As people know it.
+    pub name: String,
+    /// Its supplies could be opened. If not, nothing behind it is given away.
+    works: bool,
+}
+
+/// A stream of a master, where it meets the board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stream {
+    /// Index of the SMMU.
+    pub unit: usize,
+    /// The TBU in front of it, if that has a power of its own.
+    pub tbu: Option<usize>,
+    /// As the driver names it.
+    pub id: u32,
 }
 
 impl Unit {
@@ -51,6 +73,26 @@ pub fn units() -> &'static [Unit] {
     UNITS.get().map_or(&[], Vec::as_slice)
 }
 
+/// Where a stream meets the board.
+///
+/// # Errors
+/// What does not work there: nothing would confine the master, or nothing would
+/// power its way.
+pub fn stream(stream: &StreamId) -> Result<Stream, &'static str> {
+    let unit = at(stream.smmu).ok_or("its SMMU does not work")?;
+    let found = units().get(unit).ok_or("its SMMU does not work")?;
+    let tbu = found.facts.tbu_before(stream);
+    let tbu = tbu.map_err(|_| "its stream is behind more than one TBU")?;
+    if tbu.is_some_and(|index| !found.tbus.get(index).is_some_and(|tbu| tbu.works)) {
+        return Err("its TBU does not work");
+    }
+    Ok(Stream {
+        unit,
+        tbu,
+        id: stream_id(stream.id, stream.mask),
+    })
+}
+
 /// Index of the SMMU at `node`.
 pub fn at(node: NodeId) -> Option<usize> {
     units().iter().position(|unit| unit.node == node)
@@ -67,15 +109,11 @@ pub fn probe(tree: &Tree<'_>, board: &Board, plan: &Plan) {
             continue;
         };
         match one(tree, facts, wish, &mut suppliers, memory) {
-            Ok(smmu) => {
+            Ok(unit) => {
                 let mut text = String::new();
-                let _ = smmu.describe(&mut text);
+                let _ = unit.smmu.describe(&mut text);
                 text.lines().for_each(|line| log::info!("{line}"));
-                units.push(Unit {
-                    smmu,
-                    node: facts.node,
-                    path: facts.path.clone(),
-                });
+                units.push(unit);
             }
             Err(why) => log::error!("{}: {why}: its masters are given to nobody", facts.path),
         }
@@ -89,30 +127,72 @@ fn one(
     wish: &Wish,
     suppliers: &mut Suppliers<Machine>,
     memory: &'static dyn smmu::DmaMemory,
-) -> Result<Smmu<'static, AnyHardware>, String> {
+) -> Result<Unit, String> {
     let say = |error: &dyn fmt::Display| alloc::format!("{error}");
-    let (clocks, domains) = if wish.always_on {
-        (Vec::new(), Vec::new())
-    } else {
-        let clocks = supplies::clocks(suppliers, tree, &facts.clocks).map_err(|e| say(&e))?;
-        (
-            clocks,
-            supplies::domains(suppliers, tree, &facts.power_domains).map_err(|e| say(&e))?,
-        )
+    let own = match wish.always_on {
+        true => Supplied::default(),
+        false => supplies::open(suppliers, tree, (&facts.clocks, &facts.power_domains))
+            .map_err(|error| say(&error))?,
     };
+    let (tbus, supplied) = tbus(tree, facts, wish, suppliers);
+    let behind: Vec<TbuConfig<'_, '_>> = supplied
+        .iter()
+        .map(|(supplied, delays)| TbuConfig {
+            clocks: &supplied.clocks,
+            power_domains: &supplied.domains,
+            delays: *delays,
+        })
+        .collect();
     let config = SmmuConfig {
         name: &wish.name,
-        clocks: &clocks,
-        power_domains: &domains,
-        delays: Delays {
-            idle_ns: wish.idle_delay_us.saturating_mul(1000),
-            off_ns: wish.off_delay_us.map(|us| us.saturating_mul(1000)),
-            ..Delays::default()
-        },
+        clocks: &own.clocks,
+        power_domains: &own.domains,
+        delays: delays(wish.idle_delay_us, wish.off_delay_us),
+        tbus: &behind,
         ..SmmuConfig::default()
     };
     let made = Smmu::probe(&config, &TIME, |power| hardware(power, facts, memory));
-    made.map_err(|error| say(&error))
+    Ok(Unit {
+        smmu: made.map_err(|error| say(&error))?,
+        node: facts.node,
+        path: facts.path.clone(),
+        tbus,
+        facts: facts.clone(),
+    })
+}
+
+fn delays(idle_us: u64, off_us: Option<u64>) -> Delays {
+    Delays {
+        idle_ns: idle_us.saturating_mul(1000),
+        off_ns: off_us.map(|us| us.saturating_mul(1000)),
+        ..Delays::default()
+    }
+}
+
+/// The SMMU's TBUs and what powers them, in the order of the facts.
+fn tbus(
+    tree: &Tree<'_>,
+    facts: &facts::Smmu,
+    wish: &Wish,
+    suppliers: &mut Suppliers<Machine>,
+) -> (Vec<Tbu>, Vec<(Supplied, Delays)>) {
+    let each = facts.tbus.iter().zip(&wish.tbus).map(|(tbu, wish)| {
+        let opened = match wish.always_on {
+            true => Ok(Supplied::default()),
+            false => supplies::open(suppliers, tree, (&tbu.clocks, &tbu.power_domains)),
+        };
+        if let Err(error) = &opened {
+            let path = &tbu.path;
+            log::error!("{path}: {error}: masters behind it are given to nobody");
+        }
+        let tbu = Tbu {
+            name: wish.name.clone(),
+            works: opened.is_ok(),
+        };
+        let supplied = opened.unwrap_or_default();
+        (tbu, (supplied, delays(wish.idle_delay_us, None)))
+    });
+    each.unzip()
 }
 
 /// An SMMUv1 or SMMUv2. Instances that are programmed alike are one.
@@ -154,8 +234,7 @@ const fn model(facts: &facts::Smmu) -> Implementation {
 }
 
 /// How the drivers name a stream whose id bits in `mask` do not matter.
-#[must_use]
-pub fn stream_id(id: u32, mask: u16) -> u32 {
+fn stream_id(id: u32, mask: u16) -> u32 {
     match u16::try_from(id) {
         Ok(id) if mask != 0 => v2::masked(id, mask).0,
         _ => id,

@@ -45,9 +45,9 @@ impl Services for Firmware {
 }
 
 /// A switch of the board as a clock or a power domain of an SMMU.
-struct Supplied(Arc<dyn Switch>);
+struct Lasting(Arc<dyn Switch>);
 
-impl Supplied {
+impl Lasting {
     fn on(&self) -> Result<(), SupplyError> {
         self.0.enable().map_err(|error| told("on", error))
     }
@@ -67,7 +67,7 @@ fn told(direction: &str, error: platform::supply::SupplyError) -> SupplyError {
     SupplyError { code }
 }
 
-impl Clock for Supplied {
+impl Clock for Lasting {
     // The board's drivers know one tier; preparing is theirs to do in it.
     fn prepare(&self) -> Result<(), SupplyError> {
         Ok(())
@@ -88,7 +88,7 @@ impl Clock for Supplied {
     }
 }
 
-impl PowerDomain for Supplied {
+impl PowerDomain for Lasting {
     fn power_on(&self) -> Result<(), SupplyError> {
         self.on()
     }
@@ -102,46 +102,37 @@ impl PowerDomain for Supplied {
     }
 }
 
-/// Opens `list`, each supply for ever.
+/// What powers an SMMU or a TBU, in the order in which it must come up. The
+/// switches live as long as the machine.
+#[derive(Default)]
+pub struct Supplied {
+    /// Clocks.
+    pub clocks: Vec<&'static dyn Clock>,
+    /// Power domains.
+    pub domains: Vec<&'static dyn PowerDomain>,
+}
+
+/// Opens clocks and power domains.
 ///
 /// # Errors
 /// The first that cannot be opened.
-fn open(
+pub fn open(
     suppliers: &mut Suppliers<Machine>,
     tree: &Tree<'_>,
-    kind: SupplyKind,
-    list: &[Supply],
-) -> Result<Vec<&'static Supplied>, OpenError> {
-    let opened = |supply| {
-        Ok(&*Box::leak(Box::new(Supplied(
-            suppliers.open(tree, kind, supply)?,
-        ))))
+    (clocks, domains): (&[Supply], &[Supply]),
+) -> Result<Supplied, OpenError> {
+    let mut lasting = |kind, supply| {
+        let switch = suppliers.open(tree, kind, supply)?;
+        Ok(&*Box::leak(Box::new(Lasting(switch))))
     };
-    list.iter().map(opened).collect()
-}
-
-/// The clocks of `list`.
-///
-/// # Errors
-/// The first that cannot be opened.
-pub fn clocks(
-    suppliers: &mut Suppliers<Machine>,
-    tree: &Tree<'_>,
-    list: &[Supply],
-) -> Result<Vec<&'static dyn Clock>, OpenError> {
-    let opened = open(suppliers, tree, SupplyKind::Clock, list)?;
-    Ok(opened.into_iter().map(|s| s as &dyn Clock).collect())
-}
-
-/// The power domains of `list`.
-///
-/// # Errors
-/// The first that cannot be opened.
-pub fn domains(
-    suppliers: &mut Suppliers<Machine>,
-    tree: &Tree<'_>,
-    list: &[Supply],
-) -> Result<Vec<&'static dyn PowerDomain>, OpenError> {
-    let opened = open(suppliers, tree, SupplyKind::PowerDomain, list)?;
-    Ok(opened.into_iter().map(|s| s as &dyn PowerDomain).collect())
+    let mut supplied = Supplied::default();
+    for clock in clocks {
+        supplied.clocks.push(lasting(SupplyKind::Clock, clock)?);
+    }
+    for domain in domains {
+        supplied
+            .domains
+            .push(lasting(SupplyKind::PowerDomain, domain)?);
+    }
+    Ok(supplied)
 }
