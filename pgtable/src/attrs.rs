@@ -4,7 +4,7 @@
 //! translation and decoding is done only by those who look.
 
 use crate::desc::{
-    FWB_FLIP, MEMATTR_SHIFT, NORMAL, NORMAL_FWB, S2AP_READ, S2AP_WRITE, SH_SHIFT, XN_SHIFT,
+    AF, FWB_FLIP, MEMATTR_SHIFT, NORMAL, NORMAL_FWB, S2AP_READ, S2AP_WRITE, SH_SHIFT, XN_SHIFT,
 };
 use core::fmt;
 
@@ -59,7 +59,8 @@ pub enum Shareability {
     Inner,
 }
 
-/// The attributes of a mapping.
+/// The attributes of a mapping. The access flag is kept inverted, so that an
+/// ordinary mapping says nothing about it.
 #[derive(Clone, Copy)]
 pub struct Attrs(u64);
 
@@ -113,6 +114,21 @@ impl Attrs {
     #[must_use]
     pub const fn with_access(self, access: Access) -> Self {
         Self(self.0 & !(S2AP_READ | S2AP_WRITE) | access.bits())
+    }
+
+    /// The same for devices alone: the access flag is clear, so that a walker
+    /// that takes access flag faults, as CPUs do here (`VTCR_EL2.HA` clear),
+    /// faults, and one told not to (`STE.S2AFFD`, an SMMUv2's `SCTLR.AFFD`)
+    /// translates. For tables that CPUs and SMMUs share.
+    #[must_use]
+    pub const fn devices_only(self) -> Self {
+        Self(self.0 | AF)
+    }
+
+    /// Whether CPUs fault here: see [`devices_only`](Self::devices_only).
+    #[must_use]
+    pub const fn is_devices_only(self) -> bool {
+        self.0 & AF != 0
     }
 
     /// Memory type.
@@ -204,6 +220,10 @@ impl fmt::Debug for Attrs {
             self.access(),
             self.execute(),
             self.shareability()
-        )
+        )?;
+        if self.is_devices_only() {
+            f.write_str(" devices only")?;
+        }
+        Ok(())
     }
 }

@@ -27,8 +27,9 @@ pub(crate) const S2AP_READ: u64 = 1 << 6;
 pub(crate) const S2AP_WRITE: u64 = 1 << 7;
 /// SH\[1:0\], bits 9:8.
 pub(crate) const SH_SHIFT: u32 = 8;
-/// Access flag. Always set: no walker is asked to manage it (VTCR_EL2.HA and
-/// HD, CD/STE HA and HD stay clear), so no walker ever writes a descriptor.
+/// Access flag. Set, save where a page is for devices alone: no walker is
+/// asked to manage it (VTCR_EL2.HA and HD, CD/STE HA and HD stay clear), so no
+/// walker ever writes a descriptor.
 pub(crate) const AF: u64 = 1 << 10;
 /// Contiguous hint.
 pub(crate) const CONT: u64 = 1 << 52;
@@ -38,9 +39,9 @@ pub(crate) const XN_SHIFT: u32 = 53;
 /// the point of coherency yet.
 pub(crate) const UNCLEAN: u64 = 1 << 55;
 
-/// All that [`Attrs`] holds.
+/// All that [`Attrs`] holds, [`AF`] inverted.
 pub(crate) const ATTRS: u64 =
-    MEMATTR | S2AP_READ | S2AP_WRITE | 0b11 << SH_SHIFT | 0b11 << XN_SHIFT;
+    AF | MEMATTR | S2AP_READ | S2AP_WRITE | 0b11 << SH_SHIFT | 0b11 << XN_SHIFT;
 
 /// The output address of a table or leaf descriptor of page shift `G`.
 ///
@@ -85,7 +86,7 @@ pub(crate) const FWB_FLIP: u64 = (NORMAL ^ NORMAL_FWB) << MEMATTR_SHIFT;
 /// [`FWB_FLIP`] with FWB and zero without.
 #[inline(always)]
 pub(crate) const fn leaf_bits(attrs: Attrs, flip: u64) -> u64 {
-    let bits = attrs.bits() | AF;
+    let bits = attrs.bits() ^ AF;
     if bits & MEMATTR == MEMATTR {
         bits ^ flip
     } else {
@@ -96,7 +97,7 @@ pub(crate) const fn leaf_bits(attrs: Attrs, flip: u64) -> u64 {
 /// The attributes of a leaf.
 #[inline(always)]
 pub(crate) const fn attrs(word: u64) -> Attrs {
-    Attrs::from_bits(word & ATTRS)
+    Attrs::from_bits(word & ATTRS ^ AF)
 }
 
 /// What an entry above the last level says, decoded once.

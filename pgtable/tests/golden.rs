@@ -55,6 +55,10 @@ fn page_descriptors() {
     // MemAttr 0000, write only, execute at EL0 only, outer shareable.
     let attrs = Attrs::new(MemoryType::DeviceStrong, Access::Write, Execute::El0);
     assert_eq!(leaf(attrs, false), 0x0020_1234_5678_9683);
+    // MemAttr 0001, write only, SH 10, XN 10, no AF.
+    let attrs = Attrs::new(MemoryType::Device, Access::Write, Execute::None).devices_only();
+    assert_eq!(leaf(attrs, false), 0x0040_1234_5678_9287);
+    assert!(attrs.is_devices_only() && !Attrs::DEVICE.is_devices_only());
 }
 
 #[test]

@@ -127,8 +127,9 @@ impl Contexts {
     }
 }
 
-/// A fault terminates and interrupts; transactions without one go on.
-const SCTLR: u32 = bank::M | bank::TRE_AFE | bank::CFRE | bank::CFIE | bank::HUPCF;
+/// A fault terminates and interrupts; transactions without one go on. A clear
+/// access flag keeps CPUs out, not devices.
+const SCTLR: u32 = bank::M | bank::TRE_AFE | bank::AFFD | bank::CFRE | bank::CFIE | bank::HUPCF;
 
 fn cba2r(features: &Features, context: &Context) -> u32 {
     let format = if features.wide { gr1::CBA2R_VA64 } else { 0 };

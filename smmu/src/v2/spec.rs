@@ -170,6 +170,8 @@ pub mod bank {
     pub const M: u32 = 1 << 0;
     /// SCTLR.TRE, .AFE: as the long descriptor format wants.
     pub const TRE_AFE: u32 = 0b110;
+    /// SCTLR.AFFD: no access flag faults.
+    pub const AFFD: u32 = 1 << 3;
     /// SCTLR.CFRE: context faults abort the transaction.
     pub const CFRE: u32 = 1 << 5;
     /// SCTLR.CFIE: context faults interrupt.

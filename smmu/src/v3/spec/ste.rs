@@ -49,7 +49,7 @@ impl Ste {
             | place(tg0(tables.granule_shift), 47, 46) // S2TG
             | place(s2ps as u64, 50, 48) // S2PS
             | 1 << 51 // S2AA64
-            | 1 << 53 // S2AFFD: the access flag is not used
+            | 1 << 53 // S2AFFD: a clear access flag keeps CPUs out, not devices
             | 1 << 58; // S2R: record faults; S2S stays 0, faults terminate
         let w3 = tables.root.0 & place(u64::MAX, 51, 4);
         // SHCFG: the stream's own; S2FWB.
