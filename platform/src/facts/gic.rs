@@ -41,6 +41,9 @@ pub struct Gic {
     pub virtual_cpu: Option<Region>,
     /// Maintenance interrupt, a PPI.
     pub maintenance: Option<Irq>,
+    /// GICv3: redistributors' accesses snoop the CPUs' caches as far as they
+    /// say (no `dma-noncoherent`).
+    pub coherent: bool,
     /// GICv3 interrupt translation services.
     pub its: Vec<Its>,
     /// GICv2m message frames.
@@ -54,6 +57,9 @@ pub struct Its {
     pub node: NodeId,
     /// Its registers; GITS_TRANSLATER lies in the second 64 KiB.
     pub registers: Region,
+    /// Its accesses snoop the CPUs' caches as far as it says (no
+    /// `dma-noncoherent`).
+    pub coherent: bool,
 }
 
 /// A GICv2m frame.
@@ -63,6 +69,9 @@ pub struct V2mFrame {
     pub node: NodeId,
     /// Its registers.
     pub registers: Region,
+    /// First interrupt id and number of interrupts, where the tree says so
+    /// (`arm,msi-base-spi`, `arm,msi-num-spis`) rather than the frame.
+    pub spis: Option<(u32, u32)>,
 }
 
 const V2: &[&str] = &[
@@ -115,6 +124,7 @@ pub(super) fn read(tree: &Tree<'_>, report: &mut Report) -> Option<Gic> {
         hypervisor: None,
         virtual_cpu: None,
         maintenance: maintenance(tree, id),
+        coherent: tree.node(id).property("dma-noncoherent").is_none(),
         its: Vec::new(),
         v2m: Vec::new(),
         path,
@@ -170,11 +180,14 @@ fn children(tree: &Tree<'_>, gic: &mut Gic) {
             gic.its.push(Its {
                 node: child,
                 registers,
+                coherent: node.property("dma-noncoherent").is_none(),
             });
         } else if node.is_compatible("arm,gic-v2m-frame") {
+            let number = |name| node.property(name).and_then(|p| p.u32());
             gic.v2m.push(V2mFrame {
                 node: child,
                 registers,
+                spis: number("arm,msi-base-spi").zip(number("arm,msi-num-spis")),
             });
         }
     }

@@ -58,8 +58,10 @@ pub struct PciHost {
     pub iommu_map: Vec<RidRange>,
     /// `iommu-map-mask`.
     pub iommu_mask: u32,
-    /// `msi-map`.
+    /// `msi-map`; a bare `msi-parent` counts as a map of every id to itself.
     pub msi_map: Vec<RidRange>,
+    /// `msi-map-mask`.
+    pub msi_mask: u32,
     /// Interrupts of the four pins on root-bus slots, by slot and pin.
     pub pins: Vec<[Option<Irq>; 4]>,
     /// Devices see the caches.
@@ -98,6 +100,11 @@ fn host(tree: &Tree<'_>, id: NodeId, report: &mut Report) -> PciHost {
         cell.and_then(|b| u8::try_from(b).ok())
     };
     let segment = node.property("linux,pci-domain").and_then(|p| p.u32());
+    let mask = |name| {
+        node.property(name)
+            .and_then(|p| p.u32())
+            .unwrap_or(u32::MAX)
+    };
     PciHost {
         enabled: tree.is_enabled(id),
         generic: GENERIC.iter().any(|c| node.is_compatible(c)),
@@ -106,11 +113,9 @@ fn host(tree: &Tree<'_>, id: NodeId, report: &mut Report) -> PciHost {
         segment: segment.and_then(|s| u16::try_from(s).ok()),
         windows: windows(tree, id),
         iommu_map: map(tree, id, &path, "iommu-map", report),
-        iommu_mask: node
-            .property("iommu-map-mask")
-            .and_then(|p| p.u32())
-            .unwrap_or(u32::MAX),
-        msi_map: map(tree, id, &path, "msi-map", report),
+        iommu_mask: mask("iommu-map-mask"),
+        msi_map: messages(tree, id, &path, report),
+        msi_mask: mask("msi-map-mask"),
         pins: pins(tree, id),
         coherent: tree.inherited(id, "dma-coherent").is_some(),
         clocks: listed(tree, id, &path, CLOCKS, report),
@@ -137,6 +142,22 @@ fn map(
         );
         Vec::new()
     })
+}
+
+/// Where messages go.
+fn messages(tree: &Tree<'_>, id: NodeId, path: &str, report: &mut Report) -> Vec<RidRange> {
+    let listed = map(tree, id, path, "msi-map", report);
+    let node = tree.node(id);
+    let parent = node.property("msi-parent").and_then(|p| p.u32());
+    match parent.and_then(|phandle| tree.by_phandle(phandle)) {
+        Some(target) if node.property("msi-map").is_none() => alloc::vec![RidRange {
+            rid: 0,
+            target,
+            base: 0,
+            count: 0x1_0000,
+        }],
+        _ => listed,
+    }
 }
 
 /// `ranges` of a PCI bus: three cells of bus address, the first holding the
@@ -195,7 +216,7 @@ impl PciHost {
     /// The message id (`DeviceID` at the ITS) of a requester id.
     #[must_use]
     pub fn message_id(&self, rid: u16) -> Option<(NodeId, u32)> {
-        lookup(&self.msi_map, u32::MAX, rid)
+        lookup(&self.msi_map, self.msi_mask, rid)
     }
 
     /// The interrupt of `pin` (1 to 4) of a function on the root bus. Behind a

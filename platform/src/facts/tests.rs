@@ -184,6 +184,7 @@ fn a_pci_host_knows_streams_messages_and_pins() {
         assert_eq!(host.stream(0x800), None);
         let its = tree.find("/interrupt-controller@8000000/msi-controller@8080000");
         assert_eq!(host.message_id(0x10), its.map(|i| (i, 0x10)));
+        assert!(board.gic.as_ref().unwrap().its[0].coherent);
         // Slots 0 and 4 share a line under the mask; slot 1 has its own.
         let line = |rid, pin| host.pin(rid, pin).map(|i| i.intid);
         assert_eq!(
@@ -201,6 +202,29 @@ fn a_pci_host_knows_streams_messages_and_pins() {
         );
         assert_eq!(window.cpu, Region::new(0x1000_0000, 0x1000_0000));
     });
+}
+
+#[test]
+fn messages_go_where_the_tree_says() {
+    let map = "msi-map = <0 &its 0 0x10000>;";
+    assert!(BOARD.contains(map));
+    let id = |more: &str| {
+        let mut found = None;
+        with_board(&BOARD.replace(map, more), |_, board, _| {
+            found = board.pci_hosts[0].message_id(0x110).map(|(_, id)| id);
+        });
+        found
+    };
+    assert_eq!(id("msi-parent = <&its>;"), Some(0x110));
+    assert_eq!(
+        id("msi-map = <0 &its 0x40 0x10>; msi-map-mask = <0xff>; msi-parent = <&its>;"),
+        None
+    );
+    assert_eq!(
+        id("msi-map = <0 &its 0x40 0x20>; msi-map-mask = <0xff>;"),
+        Some(0x50)
+    );
+    assert_eq!(id(""), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::fields::{
     Frame, ICACTIVER, ICENABLER, ICFGR, ICPENDR, IGROUPR, IGRPMODR, ISACTIVER, ISENABLER, ISPENDR,
 };
+use super::its::LPI_BASE;
 use super::{Error, POLLS, SPI_BASE, Target, Version};
 use crate::mmio::Mmio;
 
@@ -53,6 +54,27 @@ impl<M: Mmio> Distributor<M> {
     /// one inside a Cortex-A15 did.
     pub fn names_product(&self) -> bool {
         self.regs.read32(IIDR) & !0xfff != 0
+    }
+
+    /// First interrupt id beyond the LPIs, if there are any: `GICD_TYPER.LPIS`
+    /// 17, `.IDbits` 23:19, and `.num_LPIs` 15:11 unless zero.
+    pub fn lpi_end(&self) -> Option<u32> {
+        let typer = self.regs.read32(TYPER);
+        if self.version == Version::V2 || typer & 1 << 17 == 0 {
+            return None;
+        }
+        let by_bits = 1_u32.checked_shl((typer >> 19 & 0x1f) + 1);
+        let by_number = match typer >> 11 & 0x1f {
+            0 => None,
+            n => 1_u32
+                .checked_shl(n + 1)
+                .map(|count| count.saturating_add(LPI_BASE)),
+        };
+        Some(
+            by_bits
+                .unwrap_or(u32::MAX)
+                .min(by_number.unwrap_or(u32::MAX)),
+        )
     }
 
     /// First interrupt id that is not implemented, 32 to 1020.

@@ -13,11 +13,16 @@ mod cpu_v2;
 mod distributor;
 mod fields;
 mod gich;
+pub mod its;
+mod lpi;
+mod memory;
 mod redistributor;
 
 pub use cpu_v2::{CpuInterface, GICC_STRIDED_LEN, SECOND_PAGE, SECOND_PAGE_STRIDED, is_strided};
 pub use distributor::Distributor;
 pub use gich::{Gich, HCR_EN, HCR_EOI_COUNT_SHIFT, HCR_LRENPIE, HCR_NPIE};
+pub use lpi::{CpuLpis, LpiTables};
+pub use memory::TableMemory;
 pub use redistributor::Redistributor;
 
 use crate::mmio::Mmio;
@@ -60,6 +65,8 @@ pub enum Error {
     NoRedistributor(u32),
     /// The interrupt id is not implemented here.
     Intid(u32),
+    /// The redistributor takes no LPIs, or firmware's cannot be stopped.
+    Lpis,
 }
 
 /// A CPU as an interrupt's destination.

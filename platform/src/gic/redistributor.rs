@@ -3,15 +3,23 @@
 use super::fields::{
     Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IGRPMODR, ISACTIVER, ISENABLER, ISPENDR,
 };
+use super::lpi::CpuLpis;
+use super::memory::Caching;
 use super::{Error, POLLS};
 use crate::mmio::Mmio;
 
 const CTLR: usize = 0x0000;
 const TYPER: usize = 0x0008;
 const WAKER: usize = 0x0014;
+const PROPBASER: usize = 0x0070;
+const PENDBASER: usize = 0x0078;
 const SGI_FRAME: usize = 0x1_0000;
 
+const CTLR_ENABLE_LPIS: u32 = 1;
 const CTLR_RWP: u32 = 1 << 3;
+/// `Shareability` of `GICR_PROPBASER` and `GICR_PENDBASER`.
+const SHAREABILITY: u64 = 0b11 << 10;
+const TYPER_PLPIS: u64 = 1;
 const TYPER_VLPIS: u64 = 1 << 1;
 const TYPER_LAST: u64 = 1 << 4;
 const WAKER_PROCESSOR_SLEEP: u32 = 1 << 1;
@@ -76,6 +84,51 @@ impl<M: Mmio> Redistributor<M> {
         self.regs.write32(self.base + SGI_FRAME + IGROUPR, u32::MAX);
         self.regs.write32(self.base + SGI_FRAME + IGRPMODR, 0);
         self.sgi_frame().quiet(0);
+        self.wait(CTLR, CTLR_RWP)
+    }
+
+    /// Whether it takes physical LPIs, and nobody before us keeps it from
+    /// being told where their tables are: once enabled they may stay so for
+    /// ever (IHI 0069, 12.11.2). Stops those of firmware if it can.
+    ///
+    /// # Errors
+    /// [`Error::Lpis`] if not.
+    pub fn prepare_lpis(&self) -> Result<(), Error> {
+        if self.typer() & TYPER_PLPIS == 0 {
+            return Err(Error::Lpis);
+        }
+        let control = self.regs.read32(self.base + CTLR);
+        if control & CTLR_ENABLE_LPIS != 0 {
+            self.regs
+                .write32(self.base + CTLR, control & !CTLR_ENABLE_LPIS);
+            self.wait(CTLR, CTLR_RWP)?;
+        }
+        match self.regs.read32(self.base + CTLR) & CTLR_ENABLE_LPIS {
+            0 => Ok(()),
+            _ => Err(Error::Lpis),
+        }
+    }
+
+    /// Tells the redistributor, which is awake, where the tables of LPIs are,
+    /// and takes LPIs from now on.
+    ///
+    /// # Errors
+    /// As [`prepare_lpis`](Self::prepare_lpis), and [`Error::Timeout`].
+    pub fn enable_lpis(&self, tables: &CpuLpis) -> Result<(), Error> {
+        self.prepare_lpis()?;
+        for (register, value) in [
+            (PROPBASER, CpuLpis::propbaser as fn(&_, _) -> u64),
+            (PENDBASER, CpuLpis::pendbaser),
+        ] {
+            let at = self.base + register;
+            self.regs.write64(at, value(tables, tables.caching()));
+            if tables.caching() == Caching::Coherent && self.regs.read64(at) & SHAREABILITY == 0 {
+                self.regs.write64(at, value(tables, Caching::Uncached));
+            }
+        }
+        let control = self.regs.read32(self.base + CTLR);
+        self.regs
+            .write32(self.base + CTLR, control | CTLR_ENABLE_LPIS);
         self.wait(CTLR, CTLR_RWP)
     }
 

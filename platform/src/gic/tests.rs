@@ -1,8 +1,8 @@
 //! Against register files that behave as the manuals say.
 
 use super::{
-    CpuInterface, Distributor, Error, Gich, HCR_EN, Local, Redistributor, Target, Version,
-    is_strided,
+    CpuInterface, Distributor, Error, Gich, HCR_EN, Local, LpiTables, Redistributor, Target,
+    Version, is_strided,
 };
 use crate::mmio::Mmio;
 use core::cell::RefCell;
@@ -326,4 +326,63 @@ fn a_distributor_that_names_no_product_is_told_from_real_ones() {
             "{iidr:#x}"
         );
     }
+}
+
+/// A redistributor with LPIs, whose registers read so beforehand.
+fn with_lpis(init: &[(usize, u32)]) -> Regs {
+    let mut all = vec![(0x0008, 1 << 4 | 1)];
+    all.extend(init);
+    Regs::new(&all, &[0x1_0000])
+}
+
+fn redistributor(regs: &Regs) -> Redistributor<&Regs> {
+    Redistributor::find(regs, 0x2_0000, None, 0).unwrap()
+}
+
+#[test]
+fn lpis_are_enabled_after_their_tables_are_told() {
+    let ram = super::its::model::Ram::new();
+    let tables = LpiTables::new(&ram, 1 << 16, true).unwrap();
+    let regs = with_lpis(&[]);
+    let cpu = tables.for_cpu().unwrap();
+    redistributor(&regs).enable_lpis(&cpu).unwrap();
+    // Inner shareable, write-back, 16 bits of id.
+    assert_eq!(regs.read64(0x70), 0x4000_0000 | 1 << 10 | 7 << 7 | 15);
+    // The same, empty, 64 KiB aligned behind the 56 KiB of configuration.
+    assert_eq!(regs.read64(0x78), 1 << 62 | 0x4001_0000 | 1 << 10 | 7 << 7);
+    assert_eq!(regs.get(0), 1);
+    let last = *regs.written.borrow().last().unwrap();
+    assert_eq!(last, (0, 1), "enabled before it knew its tables");
+}
+
+#[test]
+fn lpis_that_firmware_left_on_are_taken_over_only_if_they_stop() {
+    let ram = super::its::model::Ram::new();
+    let tables = LpiTables::new(&ram, 1 << 16, false).unwrap();
+    let cpu = tables.for_cpu().unwrap();
+    let regs = with_lpis(&[(0, 1)]);
+    redistributor(&regs).enable_lpis(&cpu).unwrap();
+    assert_eq!(regs.written.borrow()[0], (0, 0));
+    // Uncached, as was asked for.
+    assert_eq!(regs.read64(0x70), 0x4000_0000 | 1 << 7 | 15);
+    let mut regs = with_lpis(&[]);
+    regs.stuck.insert(0, 1);
+    assert_eq!(redistributor(&regs).enable_lpis(&cpu), Err(Error::Lpis));
+    assert_eq!(regs.read64(0x70), 0, "tables were changed under LPIs");
+    let none = Regs::new(&[(0x0008, 1 << 4)], &[0x1_0000]);
+    assert_eq!(redistributor(&none).prepare_lpis(), Err(Error::Lpis));
+}
+
+#[test]
+fn the_distributor_says_how_many_lpis_there_are() {
+    let end = |typer, version| {
+        let regs = Regs::new(&[(0x004, typer)], &[0]);
+        Distributor::new(&regs, version).lpi_end()
+    };
+    let lpis = 1 << 17 | 15 << 19;
+    assert_eq!(end(lpis, Version::V3), Some(1 << 16));
+    // num_LPIs 9: 1024 of them.
+    assert_eq!(end(lpis | 9 << 11, Version::V3), Some(8192 + 1024));
+    assert_eq!(end(15 << 19, Version::V3), None);
+    assert_eq!(end(lpis, Version::V2), None);
 }
