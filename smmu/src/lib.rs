@@ -30,6 +30,7 @@ pub mod error;
 pub mod fault;
 pub mod front;
 pub mod hardware;
+pub mod mirror;
 pub mod mmio;
 #[cfg(feature = "model")]
 pub mod model;
@@ -47,6 +48,7 @@ pub use error::{Error, SupplyError, Wait};
 pub use fault::{FaultKind, FaultRecord};
 pub use front::{DomainId, Done, Fault, LinkId, Smmu, SmmuConfig, TbuConfig};
 pub use hardware::{Hardware, Limits, StreamAction, Ticket};
+pub use mirror::Mirror;
 pub use outside::{Clock, DmaMemory, PowerDomain, Registers, Time};
 pub use power::Powered;
 pub use types::{ContextId, IpaRange, Stage2, StreamId, Vmid};

@@ -18,8 +18,9 @@ use std::sync::{Mutex, MutexGuard};
 const PER_PAGE: usize = if cfg!(loom) { 4 } else { 512 };
 
 /// What freed memory is filled with: a valid page descriptor of an address
-/// that no test maps, so that whoever still walks there is caught.
-pub const POISON: u64 = 0xdead_dead_d7ff;
+/// that no test maps, so that whoever still walks there is caught; within 36
+/// bits, so that walkers of any size follow it.
+pub const POISON: u64 = 0xd_eadd_e7ff;
 
 #[derive(Debug, Default)]
 struct State {

@@ -34,6 +34,10 @@ pub struct Nature {
     pub ranges: bool,
     /// Two-level stream tables.
     pub two_level: bool,
+    /// Granules: bit n set means 2^n bytes.
+    pub granules: u32,
+    /// Output address bits: 32, 36, 40, 42, 44 or 48. Input is as wide.
+    pub pa_bits: u8,
     /// Looks at the consumer register before a sync completes.
     pub sync_delay: u32,
     /// Commands consumed each time somebody looks.
@@ -54,6 +58,8 @@ impl Default for Nature {
             coherent: true,
             ranges: true,
             two_level: true,
+            granules: 1 << 12 | 1 << 14 | 1 << 16,
+            pa_bits: 44,
             sync_delay: 2,
             rate: 4,
             loss: Loss::Reset,
@@ -61,6 +67,23 @@ impl Default for Nature {
             iidr: 0,
             seed: 1,
         }
+    }
+}
+
+impl Nature {
+    /// [`pa_bits`](Self::pa_bits) as every identification register has it.
+    pub(super) fn size_code(&self) -> u32 {
+        let sizes = [32, 36, 40, 42, 44, 48];
+        let code = sizes.iter().position(|bits| *bits == self.pa_bits);
+        code.expect("an output size that the manuals have") as u32
+    }
+
+    /// The granules as bits 4K, 16K, 64K.
+    pub(super) fn granule_bits(&self) -> u32 {
+        [12, 14, 16]
+            .iter()
+            .rev()
+            .fold(0, |bits, shift| bits << 1 | self.granules >> shift & 1)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Translation tables as a hardware walker sees them: the same memory that
 //! `pgtable` writes, or, for a walker that is not coherent, what was cleaned.
 
+use crate::mirror::Mirror;
 use pgtable::{Arena, Config, Memory, Native, Pa, Publish, Table, Walks};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -32,14 +33,28 @@ pub type ModelTable = Table<Arena<Cleaner>>;
 
 /// An empty table in an arena at `base`.
 pub fn new_table(config: Config, base: Pa, bytes: usize) -> Arc<ModelTable> {
-    let arena = Arena::with_walkers(base, bytes, Cleaner::default());
-    Arc::new(Table::new(config, arena).expect("the arena holds a root"))
+    Arc::new(Table::new(config, arena(base, bytes)).expect("the arena holds a root"))
+}
+
+/// An empty mirror in an arena at `base`.
+pub fn new_mirror(config: Config, base: Pa, bytes: usize) -> Arc<Mirror<Arena<Cleaner>>> {
+    Arc::new(Mirror::new(config, arena(base, bytes)).expect("the arena holds a root"))
+}
+
+fn arena(base: Pa, bytes: usize) -> Arena<Cleaner> {
+    Arena::with_walkers(base, bytes, Cleaner::default())
 }
 
 /// Where a walker reads descriptors.
 pub trait TableMemory: Send + Sync {
     /// The descriptor at `pa`, if it lies here.
     fn descriptor(&self, pa: u64) -> Option<u64>;
+}
+
+impl TableMemory for Mirror<Arena<Cleaner>> {
+    fn descriptor(&self, pa: u64) -> Option<u64> {
+        self.table().descriptor(pa)
+    }
 }
 
 impl TableMemory for ModelTable {
@@ -62,7 +77,7 @@ impl TableMemory for ModelTable {
 
 /// A descriptor that leads where nobody may go.
 fn pgtable_poison() -> u64 {
-    0xdead_dead_d7ff
+    0xd_eadd_e7ff
 }
 
 /// What a walk found.
@@ -82,6 +97,8 @@ pub enum Walk {
     },
     /// No valid descriptor.
     Fault,
+    /// An output address is wider than the walker's.
+    Size,
     /// A descriptor lay outside all tables.
     Bus,
 }
@@ -97,6 +114,8 @@ pub struct Walker {
     pub granule: u32,
     /// Level of the root.
     pub start: u32,
+    /// Output bits.
+    pub pa_bits: u32,
 }
 
 impl Walker {
@@ -129,6 +148,9 @@ impl Walker {
             };
             let last = (level == 3).then_some(table);
             let output = word & 0x0000_ffff_ffff_f000;
+            if word & 1 != 0 && output >> self.pa_bits != 0 {
+                return (Walk::Size, None);
+            }
             match (word & 0b11, level) {
                 (0b11, 3) => return (self.leaf(word, output, shift), last),
                 (0b11, _) => {

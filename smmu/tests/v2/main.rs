@@ -42,6 +42,23 @@ scenarios!(
 );
 
 #[test]
+fn an_smmu_that_cannot_walk_the_cpus_tables_gets_a_mirror() {
+    // Tables of AArch32 have one granule.
+    for (model, granules) in [
+        (Implementation::Mmu500, true),
+        (Implementation::QcomV2, true),
+        (Implementation::Mmu400, false),
+        (Implementation::MarvellAp806, false),
+    ] {
+        with(Part::of(model), || {
+            s::mirrors_follow::<Two>(None, granules);
+            s::mirrors_refuse::<Two>();
+            s::sizes_end::<Two>();
+        });
+    }
+}
+
+#[test]
 fn the_model_bites() {
     s::model_bites::<Two>();
 }

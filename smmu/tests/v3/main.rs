@@ -69,6 +69,13 @@ scenarios!(
 );
 
 #[test]
+fn an_smmu_that_cannot_walk_the_cpus_tables_gets_a_mirror() {
+    s::mirrors_follow::<Three>(None, true);
+    s::mirrors_refuse::<Three>();
+    s::sizes_end::<Three>();
+}
+
+#[test]
 fn the_model_bites() {
     s::model_bites::<Three>();
 }

@@ -147,7 +147,10 @@ impl Inner {
                     | entries
             }
             gr0::ID1 => u32::from(k.page_shift == 16) << 31 | 3 << 28 | u32::from(k.banks),
-            gr0::ID2 => 0x7044 | u32::from(k.vmid16) << 15,
+            gr0::ID2 => {
+                let (granules, size) = (self.nature.granule_bits(), self.nature.size_code());
+                u32::from(k.vmid16) << 15 | granules << 12 | size << 4 | size
+            }
             gr0::ID7 => 0x21,
             _ => 0,
         }

@@ -6,7 +6,7 @@ use crate::model::device::{Dma, Violation};
 use crate::model::tables::{Walk, Walker};
 use crate::model::tlb::TlbEntry;
 use crate::v2::Implementation;
-use crate::v2::spec::{bank, bits, cr0, gfsr, gr1, stream};
+use crate::v2::spec::{bank, bits, cr0, decode_size, gfsr, gr1, stream};
 
 type End = (Dma, usize, Option<u16>);
 
@@ -130,12 +130,23 @@ impl Inner {
             let low = size & 0x1f;
             (if low >= 16 { 64 - low } else { 32 - low }, 12)
         };
+        if self.nature.granules & 1 << granule == 0 {
+            self.violate(Violation::Structure(b.tcr.into()));
+            return None;
+        }
+        let most = u32::from(self.nature.pa_bits);
+        let pa_bits = if wide {
+            u32::from(decode_size(bits(b.tcr, 18, 16))).min(most)
+        } else {
+            most.min(40)
+        };
         let lowest = if granule == 12 { 2 } else { 3 };
         let walker = Walker {
             root: b.ttbr0,
             ipa_bits,
             granule,
             start: lowest - bits(b.tcr, 7, 6).min(2),
+            pa_bits,
         };
         let root = *self.instances[i].bindings.entry(vmid).or_insert(b.ttbr0);
         if root != b.ttbr0 {
@@ -175,6 +186,7 @@ impl Inner {
                 Ok(entry)
             }
             Walk::Fault => Err(bank::TF),
+            Walk::Size => Err(bank::ASF),
             Walk::Bus => Err(bank::EF),
         }
     }

@@ -45,7 +45,7 @@ impl Inner {
             // 16 StreamID bits, queues of up to 2^8 commands, 2^5 events.
             regs::IDR1 => 8 << 21 | 5 << 16 | 16,
             regs::IDR3 => u32::from(nature.ranges) << 10,
-            regs::IDR5 => 0x75,
+            regs::IDR5 => nature.granule_bits() << 4 | nature.size_code(),
             regs::IIDR => nature.iidr,
             regs::AIDR => 1,
             regs::CR0 => self.state.cr0,

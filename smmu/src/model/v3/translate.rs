@@ -61,8 +61,10 @@ impl Inner {
             ipa_bits: 64 - bits(w2, 37, 32) as u32,
             granule,
             start: lowest - bits(w2, 39, 38).min(2) as u32,
+            pa_bits: ste::decode_pa_bits(bits(w2, 50, 48) as u8).min(self.nature.pa_bits) as u32,
         };
-        if bits(w2, 51, 51) != 1 || vmid == 0 || root == 0 || bits(w2, 57, 57) != 0 {
+        let walked = self.nature.granules & 1 << granule != 0;
+        if !walked || bits(w2, 51, 51) != 1 || vmid == 0 || root == 0 || bits(w2, 57, 57) != 0 {
             self.violate(Violation::Structure(w2));
             return self.fault(id::C_BAD_STE, stream, 0, write);
         }
@@ -112,6 +114,7 @@ impl Inner {
                 Ok(entry)
             }
             Walk::Fault => Err(id::F_TRANSLATION),
+            Walk::Size => Err(id::F_ADDR_SIZE),
             Walk::Bus => Err(id::F_WALK_EABT),
         }
     }

@@ -1,8 +1,10 @@
 //! What must hold for every SMMU. Each scenario runs as a test of its own,
 //! and again with a step left out, when it must fail.
 
+mod mirror;
 mod power;
 
+pub use mirror::*;
 pub use power::*;
 
 use super::*;
