@@ -7,6 +7,7 @@ pub mod console;
 #[cfg(any(test, feature = "dts"))]
 pub mod dts;
 pub mod early;
+pub mod efi;
 pub mod facts;
 pub mod fdt;
 pub mod gic;
