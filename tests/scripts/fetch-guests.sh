@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Fetches the stock software that runs inside the machines: Debian's arm64
-# kernels 6.12 and 6.1, a static busybox, and U-Boot for QEMU. Nothing is
+# kernels 6.12 and 6.1, a static busybox, and U-Boot, UEFI and GRUB for QEMU. Nothing is
 # installed on this computer; the packages are unpacked below the cache:
 #
 #   kernels/6.12/{Image,version,modules/}   kernels/6.1/...
-#   boards/zcu102.dtb    busybox    u-boot.bin
+#   boards/zcu102.dtb    busybox    u-boot.bin    uefi.fd    grub.efi
 #
 #   STAGEGATE_CACHE=DIR     where downloads live (default .cache)
 #   KERNEL=FILE             own kernel: 6.12 is not fetched
@@ -110,8 +110,37 @@ uboot() {
     say "u-boot" "$out"
 }
 
+# Firmware, and a loader above it, for starts by UEFI.
+uefi() {
+    local out=$STAGEGATE_CACHE/uefi.fd
+    [ -s "$out" ] || {
+        say "fetch" "qemu-efi-aarch64"
+        download qemu-efi-aarch64
+        unpack "$STAGEGATE_CACHE/.uefi"
+        cp "$STAGEGATE_CACHE/.uefi/usr/share/qemu-efi-aarch64/QEMU_EFI.fd" "$out.new"
+        mv "$out.new" "$out"
+        rm -rf "$STAGEGATE_CACHE/.uefi"
+    }
+    say "uefi" "$out"
+}
+
+grub() {
+    local out=$STAGEGATE_CACHE/grub.efi
+    [ -s "$out" ] || {
+        say "fetch" "grub-efi-arm64-bin"
+        download grub-efi-arm64-bin
+        unpack "$STAGEGATE_CACHE/.grub"
+        cp "$STAGEGATE_CACHE/.grub/usr/lib/grub/arm64-efi/monolithic/grubaa64.efi" "$out.new"
+        mv "$out.new" "$out"
+        rm -rf "$STAGEGATE_CACHE/.grub"
+    }
+    say "grub" "$out"
+}
+
 take_lock
 [ -n "${KERNEL:-}" ] || kernel 6.12 $GUEST_SUITE-backports
 kernel 6.1 $GUEST_SUITE
 busybox
 uboot
+uefi
+grub

@@ -39,6 +39,8 @@ pub struct Machine {
     pub virtualization: bool,
     /// Whether there is an SMMUv3 in front of PCI.
     pub smmu: bool,
+    /// Whether firmware finds ACPI tables beside the device tree.
+    pub acpi: bool,
     /// What `-kernel` takes.
     pub kernel: Option<PathBuf>,
     /// What `-initrd` takes.
@@ -70,6 +72,7 @@ impl Machine {
             memory_mib,
             virtualization: true,
             smmu: true,
+            acpi: true,
             kernel: None,
             initrd: None,
             bootargs: None,
@@ -108,9 +111,10 @@ impl Machine {
     fn machine_option(&self) -> String {
         let virt = if self.virtualization { "on" } else { "off" };
         let smmu = if self.smmu { ",iommu=smmuv3" } else { "" };
+        let acpi = if self.acpi { "" } else { ",acpi=off" };
         match self.board {
-            Board::VirtGicV2 => format!("virt,gic-version=2,virtualization={virt}{smmu}"),
-            Board::VirtGicV3 => format!("virt,gic-version=3,virtualization={virt}{smmu}"),
+            Board::VirtGicV2 => format!("virt,gic-version=2,virtualization={virt}{smmu}{acpi}"),
+            Board::VirtGicV3 => format!("virt,gic-version=3,virtualization={virt}{smmu}{acpi}"),
             Board::Zcu102 => format!("xlnx-zcu102,virtualization={virt}"),
         }
     }

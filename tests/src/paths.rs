@@ -124,6 +124,19 @@ pub fn u_boot() -> Result<PathBuf> {
     )
 }
 
+/// UEFI firmware for QEMU `virt`.
+pub fn uefi() -> Result<PathBuf> {
+    existing(cache().join("uefi.fd"), "run tests/scripts/fetch-guests.sh")
+}
+
+/// GRUB as a UEFI program; it reads `/EFI/debian/grub.cfg`.
+pub fn grub() -> Result<PathBuf> {
+    existing(
+        cache().join("grub.efi"),
+        "run tests/scripts/fetch-guests.sh",
+    )
+}
+
 /// The device tree of the ZCU102 board, from a Linux package.
 pub fn zcu102_dtb() -> Result<PathBuf> {
     existing(

@@ -6,6 +6,8 @@ use crate::image;
 use crate::machine::{Board, Machine, Running};
 use crate::paths::{self, Kernel};
 use crate::{Result, context, initramfs};
+use platform::pack::Kind;
+use stagegate::pack::{self, Input};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -182,6 +184,64 @@ impl Setup {
         let command = format!("\nbooti {:x} - {:x}\n", image.address, board.address);
         running.console.send(command.as_bytes())?;
         Ok(running)
+    }
+
+    /// Starts UEFI with a disk that holds Stagegate, packed with the overlays
+    /// and `files` (name and place): they are applied by the hypervisor itself.
+    /// With `grub`, GRUB stands in between.
+    pub fn start_from_uefi(
+        self,
+        files: &[(&str, &Path)],
+        grub: bool,
+        dir: &Path,
+    ) -> Result<Running> {
+        let image = self.pack(files, dir)?;
+        let disk = dir.join("esp");
+        let boot = disk.join("EFI/BOOT/BOOTAA64.EFI");
+        let place = |from: &Path, to: &Path| -> Result<()> {
+            fs::create_dir_all(to.parent().unwrap_or(to)).map_err(context(to.display()))?;
+            fs::copy(from, to).map(drop).map_err(context(to.display()))
+        };
+        if grub {
+            place(&paths::grub()?, &boot)?;
+            place(&image, &disk.join("stagegate.img"))?;
+            let menu = dir.join("grub.cfg");
+            fs::write(&menu, "linux /stagegate.img\nboot\n").map_err(context(menu.display()))?;
+            place(&menu, &disk.join("EFI/debian/grub.cfg"))?;
+        } else {
+            place(&image, &boot)?;
+        }
+        let firmware = paths::uefi()?.display().to_string();
+        let drive = format!(
+            "if=none,id=esp,format=raw,readonly=on,file=fat:{}",
+            disk.display()
+        );
+        self.machine
+            .args(["-bios", &firmware, "-drive", &drive])
+            .args(["-device", "virtio-blk-pci,drive=esp"])
+            .start(dir)
+    }
+
+    /// The image with overlays and files behind it.
+    fn pack(&self, files: &[(&str, &Path)], dir: &Path) -> Result<PathBuf> {
+        let read = |path: &Path| fs::read(path).map_err(context(path.display()));
+        let input = |name: &str, kind, path: &Path| -> Result<Input> {
+            let (name, bytes) = (name.into(), read(path)?);
+            Ok(Input { name, kind, bytes })
+        };
+        let mut inputs = Vec::new();
+        for (overlay, number) in self.overlays.iter().zip(1..) {
+            let blob = overlay.compile(dir)?;
+            inputs.push(input(&format!("overlay-{number}"), Kind::Overlay, &blob)?);
+        }
+        for (name, path) in files {
+            inputs.push(input(name, Kind::File, path)?);
+        }
+        let plain = read(&image::flatten(&paths::hypervisor()?)?)?;
+        let packed = pack::image(&plain, &inputs).map_err(|e| e.to_string())?;
+        let out = dir.join("packed.img");
+        fs::write(&out, packed).map_err(context(out.display()))?;
+        Ok(out)
     }
 
     fn board(&self, dir: &Path) -> Result<PathBuf> {

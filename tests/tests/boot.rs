@@ -61,6 +61,65 @@ fn from_u_boot() {
     assert!(ok(running.finish(LIMIT)).status.success());
 }
 
+/// A VM whose kernel is packed with the hypervisor: nothing has an address.
+fn packed_vm() -> Template {
+    Template::text(
+        "vms",
+        "/dts-v1/; /plugin/; &{/chosen} { #address-cells = <2>; #size-cells = <2>; stagegate {\n\
+         compatible = \"stagegate,config-v1\"; #address-cells = <1>; #size-cells = <0>;\n\
+         vm@1 { compatible = \"stagegate,vm-v1\"; reg = <1>; label = \"guest\"; cpus = <2>;\n\
+         memory = <0 0x10000>; #address-cells = <2>; #size-cells = <2>; stagegate,vuart;\n\
+         module@0 { compatible = \"multiboot,kernel\", \"multiboot,module\";\n\
+         stagegate,file = \"guest.bin\"; bootargs = \"cases=psci-version,timer-virtual,gic-sgi-self\"; };\n\
+         }; }; };",
+    )
+}
+
+/// The same image as a UEFI program: by itself, and below GRUB. Overlays and
+/// kernel ride on it and are taken apart by the hypervisor.
+#[test]
+fn from_uefi_and_grub() {
+    for grub in [false, true] {
+        let mut setup = ok(Setup::new(Machine::virt(2, 1024)));
+        setup.machine.acpi = false;
+        setup.overlay(packed_vm());
+        let kernel = ok(cases::image());
+        let files = [("guest.bin", kernel.as_path())];
+        let dir = dir(if grub { "boot-grub" } else { "boot-uefi" });
+        let mut running = ok(setup.start_from_uefi(&files, grub, &dir));
+        ok(running
+            .console
+            .expect_from("guest", "DONE passed 3 failed 0", LIMIT));
+        assert!(ok(running.finish(LIMIT)).status.success());
+    }
+}
+
+/// UEFI without EL2, and UEFI that offers ACPI alone: one line each.
+#[test]
+fn uefi_that_will_not_do_is_explained() {
+    let refusals: [(&str, fn(&mut Machine), &[&str]); 2] = [
+        (
+            "el1",
+            |machine| machine.virtualization = false,
+            &["EL1", "EL2"],
+        ),
+        (
+            "acpi",
+            |machine| machine.acpi = true,
+            &["no device tree", "acpi=off"],
+        ),
+    ];
+    for (name, change, words) in refusals {
+        let mut setup = ok(Setup::new(Machine::virt(1, 1024)));
+        setup.machine.acpi = false;
+        change(&mut setup.machine);
+        let mut running = ok(setup.start_from_uefi(&[], false, &dir(&format!("uefi-{name}"))));
+        let words = [&["[stagegate]", "error"], words].concat();
+        ok(running.console.expect_all(&words, LIMIT));
+        ok(running.quit());
+    }
+}
+
 /// Starts a configuration that must be refused: one error must contain all of
 /// `words`, and no guest may run.
 fn refused(name: &str, words: &[&str], prepare: impl FnOnce(&mut Setup)) {

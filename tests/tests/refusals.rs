@@ -104,6 +104,17 @@ fn loaded_by_hand_it_boots() {
     assert!(ok(running.finish(LIMIT)).status.success());
 }
 
+/// No firmware between reset and Stagegate.
+#[test]
+fn el3_start_is_explained() {
+    let dir = dir("refused-el3");
+    let machine = ok(setup().finish(&dir)).args(["-machine", "secure=on"]);
+    let mut running = ok(load_by_hand(machine, &dir).start(&dir));
+    let words = ["[stagegate] error", "started at EL3, needs EL2", "TF-A"];
+    says_once(&mut running, &words);
+    nothing_ran(running, &words);
+}
+
 /// Nobody can be told. Guests need no console, so they run.
 #[test]
 fn no_console_at_all() {

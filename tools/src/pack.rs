@@ -118,10 +118,41 @@ pub fn image(hypervisor: &[u8], files: &[Input]) -> Result<Vec<u8>, PackingError
     out.resize(align(size), 0);
     out.extend(pack(files)?);
     let total = out.len() as u64;
-    if let Some(field) = out.get_mut(IMAGE_SIZE..IMAGE_SIZE + 8) {
-        field.copy_from_slice(&total.to_le_bytes());
-    }
+    put(&mut out, IMAGE_SIZE, &total.to_le_bytes());
+    tell_uefi(&mut out);
     Ok(out)
+}
+
+fn put(out: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(field) = out.get_mut(at..at + bytes.len()) {
+        field.copy_from_slice(bytes);
+    }
+}
+
+/// UEFI loads what the PE header lists: its last section grows over the pack.
+/// Offsets are those of the PE/COFF specification.
+fn tell_uefi(image: &mut [u8]) {
+    let word = |at: usize| -> Option<usize> {
+        let bytes = image.get(at..at + 4)?.try_into().ok()?;
+        usize::try_from(u32::from_le_bytes(bytes)).ok()
+    };
+    let place = || {
+        let header = word(60)?;
+        let is_pe = image.get(header..header + 4)? == b"PE\0\0";
+        let sections = word(header + 4)? >> 16;
+        let optional = header + 24;
+        let table = optional + (word(header + 20)? & 0xffff);
+        let last = table + 40 * sections.checked_sub(1)?;
+        is_pe.then_some((optional + 56, last, word(last + 12)?))
+    };
+    let Some((image_size, last, start)) = place() else {
+        return;
+    };
+    let total = u32::try_from(image.len()).unwrap_or(u32::MAX);
+    let len = total.saturating_sub(u32::try_from(start).unwrap_or(u32::MAX));
+    put(image, image_size, &total.to_le_bytes());
+    put(image, last + 8, &len.to_le_bytes());
+    put(image, last + 16, &len.to_le_bytes());
 }
 
 #[cfg(test)]
@@ -212,6 +243,32 @@ mod tests {
         assert_eq!(pack.files().next().unwrap().bytes, b"kernel");
         assert_eq!(image(&packed, &[]).unwrap_err(), PackingError::Packed);
         assert_eq!(image(&[0; 100], &[]).unwrap_err(), PackingError::NoImage);
+    }
+
+    /// UEFI loads what the headers list and nothing else.
+    #[test]
+    fn the_pe_header_grows_too() {
+        let mut plain = hypervisor();
+        let header = 64;
+        let (optional, table) = (header + 24, header + 24 + 160);
+        let mut set = |at: usize, bytes: &[u8]| plain[at..at + bytes.len()].copy_from_slice(bytes);
+        set(60, &64_u32.to_le_bytes());
+        set(header, b"PE\0\0");
+        set(header + 6, &2_u16.to_le_bytes());
+        set(header + 20, &160_u16.to_le_bytes());
+        set(table + 40 + 12, &4096_u32.to_le_bytes());
+        let packed = image(&plain, &[input("k", Kind::File, &[1; 9999])]).unwrap();
+        let word = |at: usize| u32::from_le_bytes(packed[at..at + 4].try_into().unwrap()) as usize;
+        assert_eq!(word(optional + 56), packed.len());
+        assert_eq!(word(table + 48), packed.len() - 4096);
+        assert_eq!(word(table + 56), packed.len() - 4096);
+        // The section before it stays.
+        assert_eq!(packed[table..table + 40], plain[table..table + 40]);
+        // A header that points nowhere is left alone.
+        let mut odd = hypervisor();
+        odd[60..64].copy_from_slice(&u32::MAX.to_le_bytes());
+        let packed = image(&odd, &[]).unwrap();
+        assert_eq!(packed[24..5000], odd[24..5000]);
     }
 
     #[test]

@@ -34,16 +34,35 @@ global_asm!(
     .section .text.head, "ax"
     .global _start
 _start:
+    ccmp    x18, #0, #0xd, pl       // harmless, and "MZ" to UEFI
     b       primary_entry
-    .long   0
     .quad   0                       // text_offset
     .quad   _image_size
     .quad   0xa                     // little endian, 4 KiB pages, anywhere
     .quad   0, 0, 0
     .ascii  "ARM\x64"
-    .long   0
+    .long   _efi_header
 
     .section .text.boot, "ax"
+    // Applies R_AARCH64_RELATIVE to an image that stands at x2: it is linked at
+    // 0. Doing so again elsewhere is sound: addends are not touched.
+    .global relocate
+relocate:
+    adrp    x9, _rela_start
+    add     x9, x9, :lo12:_rela_start
+    adrp    x10, _rela_end
+    add     x10, x10, :lo12:_rela_end
+2:  cmp     x9, x10
+    b.hs    3f
+    ldp     x11, x12, [x9], #16     // offset, info
+    ldr     x13, [x9], #8           // addend
+    cmp     w12, #1027
+    b.ne    2b
+    add     x13, x13, x2
+    str     x13, [x2, x11]
+    b       2b
+3:  ret
+
 primary_entry:
     msr     daifset, #0xf
     mov     x19, x0
@@ -57,22 +76,9 @@ primary_entry:
     cmp     x0, x1
     b.lo    1b
 
-    // Apply R_AARCH64_RELATIVE: the image is linked at 0.
     adrp    x21, _start
-    adrp    x0, _rela_start
-    add     x0, x0, :lo12:_rela_start
-    adrp    x1, _rela_end
-    add     x1, x1, :lo12:_rela_end
-2:  cmp     x0, x1
-    b.hs    3f
-    ldp     x2, x3, [x0], #16       // offset, info
-    ldr     x4, [x0], #8            // addend
-    cmp     w3, #1027
-    b.ne    2b
-    add     x4, x4, x21
-    str     x4, [x21, x2]
-    b       2b
-3:
+    mov     x2, x21
+    bl      relocate
     adrp    x0, _stacks_start
     mov     x1, #{stack_size} * 2
     add     x0, x0, x1

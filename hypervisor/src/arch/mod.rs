@@ -7,6 +7,7 @@
 pub mod boot;
 pub mod cache;
 pub mod dma;
+pub mod efi;
 pub mod gic_cpu;
 pub mod heap;
 pub mod mmio;

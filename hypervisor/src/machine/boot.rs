@@ -127,6 +127,12 @@ fn take_memory(dtb: u64, blob: &[u8], early: &Early) -> Result<RamMap, Stop> {
         .filter_map(|r| r.end().map(|end| (r.base, end)));
     mmu::activate(ranges, (dtb, dtb + blob.len() as u64))
         .map_err(|_| Stop("memory lies beyond 48 bits of address"))?;
+    // What was left out could be firmware's: rather not start than give it away.
+    if early.dropped > 0 {
+        return Err(Stop(
+            "the device tree lists more than 64 pieces of memory, reservations or modules",
+        ));
+    }
     // The final map has no devices yet.
     if let Some(uart) = &early.console {
         let _ = console::open(uart);
