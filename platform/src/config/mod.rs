@@ -15,6 +15,7 @@
     )
 )]
 mod device;
+mod driving;
 mod limits;
 mod module;
 mod ownership;
@@ -26,6 +27,7 @@ mod tests;
 mod vm;
 
 pub use device::{DeviceConfig, DeviceKind};
+pub use driving::Driving;
 pub use module::{Module, Source};
 pub use power::PowerSource;
 pub use smmu::{SmmuConfig, TbuConfig};

@@ -1,5 +1,6 @@
 //! Policy for each SMMU: when it may sleep.
 use super::device::DeviceConfig;
+use super::driving::{self, Driving};
 use super::power::PowerSource;
 use super::vm::VmConfig;
 use super::{DEFAULT_IDLE_DELAY_US, MAX_DELAY_US, Reader};
@@ -33,6 +34,8 @@ pub struct SmmuConfig {
     pub masters: Vec<(usize, usize)>,
     /// Its TBUs with a supply of their own, in the order of the facts.
     pub tbus: Vec<TbuConfig>,
+    /// How it is to be driven.
+    pub driving: Driving,
 }
 
 /// A TBU and when it may sleep.
@@ -91,6 +94,7 @@ fn one(r: &mut Reader<'_, '_>, index: usize, smmu: &Smmu, vms: &[VmConfig]) -> S
         always_on,
         masters,
         tbus: tbus(r, smmu, idle_delay_us, vms),
+        driving: driving::read(r, smmu),
     }
 }
 
