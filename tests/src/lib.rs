@@ -21,6 +21,7 @@ pub mod console;
 pub mod cpio;
 pub mod crc;
 pub mod devicetree;
+pub mod disk;
 pub mod guest;
 pub mod image;
 pub mod initramfs;
