@@ -34,7 +34,7 @@ pub enum StreamAction {
 /// What a driver found, as far as others need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Number of VMIDs, including 0 (which is never given out).
+    /// VMIDs are below this, and above 0, which is never given out.
     pub vmids: u32,
     /// StreamIDs are below this.
     pub streams: u64,

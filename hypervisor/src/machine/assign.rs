@@ -8,7 +8,7 @@ use platform::facts::Board;
 use platform::tree::Tree;
 
 use super::boot::Stop;
-use super::masters::{self, Identity, Master};
+use super::masters::{Identity, Master};
 use super::passed::{Allocator, Passed};
 use super::pci::{self, VmHost};
 use super::smmus::{self, Stream};
@@ -82,7 +82,7 @@ pub fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> 
     let mut units: Vec<usize> = behind.map(|stream| stream.unit).collect();
     units.sort_unstable();
     units.dedup();
-    vm.places = masters::places(vm, &units);
+    vm.open_places(&units);
     let mut given = Vec::new();
     for (device, streams) in wanted {
         let rid = match device.kind {

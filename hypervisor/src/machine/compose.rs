@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use pgtable::{Access, Attrs, Config, Execute, Granule, Ipa, MemoryType, Pa};
+use pgtable::{Access, Attrs, Config, Execute, Granule, MemoryType};
 use platform::config::{GuestIommu, Inputs, Source as File, VmConfig};
 use platform::facts::{Board, GicKind};
 use platform::region::Region;
@@ -123,6 +123,7 @@ fn vm(
         iommu: config.iommu,
         dma: Once::new(),
         places: Vec::new(),
+        mirrors: Vec::new(),
         life: Life::new(),
         images,
         counters: Counters::default(),
@@ -133,9 +134,7 @@ fn vm(
     adopt(tree, board, config, &mut vm)?;
     vm.scmi = scmi(&vm, memory);
     if let Some(scmi) = &vm.scmi {
-        let page = vm
-            .stage2
-            .map(Ipa(map::SCMI_SHMEM.base), Pa(scmi.page()), 4096, SHARED);
+        let page = vm.map(map::SCMI_SHMEM.base, scmi.page(), 4096, SHARED);
         page.map_err(|_| Stop("its SCMI page cannot be mapped"))?;
     }
     log::info!(

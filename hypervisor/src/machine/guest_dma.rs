@@ -47,7 +47,7 @@ impl GuestDma {
             domains: SpinMutex::new(BTreeMap::new()),
         };
         let fixed: [Fixed; 0] = [];
-        let core = VmDma::new(side, vm.id, *vm.stage2.config(), &endpoints, &fixed, policy);
+        let core = VmDma::new(side, vm.id, vm.dma_shape(), &endpoints, &fixed, policy);
         let core: &'static VmDma<Side> = Box::leak(Box::new(core));
         Self {
             core,

@@ -8,11 +8,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use smmu::{LinkId, StreamId, Vmid};
+use smmu::{LinkId, StreamId};
 use spin::mutex::SpinMutex;
 
 use super::smmus::{self, Place, Stream};
-use super::vm::Vm;
 use crate::pci::{PowerDenied, Rid};
 use crate::power::evidence::{Event, Evidence, Reason, Source, Sources, Step, Word};
 
@@ -178,30 +177,4 @@ fn release(links: &[(usize, LinkId)]) {
             let _ = unit.smmu.master_idle(link);
         }
     }
-}
-
-/// Opens a domain for `vm`'s tables at each SMMU in `units`. An SMMU that
-/// cannot walk the CPU's tables is reported and left out.
-pub fn places(vm: &Vm, units: &[usize]) -> Vec<Place> {
-    let mut places = Vec::new();
-    for &index in units {
-        let Some(unit) = smmus::units().get(index) else {
-            continue;
-        };
-        match unit
-            .smmu
-            .create_domain(&smmus::tables(vm), Some(Vmid(vm.id)))
-        {
-            Ok(domain) => places.push(Place {
-                unit: index,
-                domain,
-            }),
-            Err(error) => log::error!(
-                "{}: {} cannot walk the VM's tables: {error}",
-                vm.name,
-                unit.path
-            ),
-        }
-    }
-    places
 }

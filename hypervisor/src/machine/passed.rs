@@ -4,7 +4,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use pgtable::{Attrs, Ipa, Pa};
+use pgtable::Attrs;
 use platform::config::{DeviceConfig, DeviceKind};
 use platform::tree::{NodeId, Tree};
 
@@ -138,9 +138,7 @@ impl Passed {
     /// Why that cannot be done.
     pub fn install(&self, vm: &Vm) -> Result<(), &'static str> {
         for (window, &physical) in self.regs.iter().zip(&self.physical) {
-            let mapped = vm
-                .stage2
-                .map(Ipa(window.base), Pa(physical), window.size, Attrs::DEVICE);
+            let mapped = vm.map(window.base, physical, window.size, Attrs::DEVICE);
             mapped.map_err(|_| "its registers cannot be mapped")?;
         }
         self.interrupts().try_for_each(|line| line.assign(vm))

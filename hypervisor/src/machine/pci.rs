@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use pgtable::{Attrs, Ipa, Pa};
+use pgtable::Attrs;
 use platform::facts::{self, Board, WindowKind};
 use platform::mmio::Window;
 use spin::Once;
@@ -228,19 +228,17 @@ impl Effects for Side<'_> {
 
     fn map_bar(&mut self, bar: BarMapping) -> Result<(), MapDenied> {
         self.vm
-            .stage2
-            .map(Ipa(bar.ipa), Pa(bar.pa), bar.size, Attrs::DEVICE)
+            .map(bar.ipa, bar.pa, bar.size, Attrs::DEVICE)
             .map_err(|_| MapDenied)
     }
 
     fn unmap_bar(&mut self, bar: BarMapping) {
-        match self.vm.stage2.unmap(Ipa(bar.ipa), bar.size) {
-            Ok(detached) => self.vm.forget(detached),
-            Err(error) => log::error!(
+        if let Err(error) = self.vm.unmap(bar.ipa, bar.size) {
+            log::error!(
                 "{}: a BAR at {:#x} cannot be unmapped: {error}",
                 self.vm.name,
                 bar.ipa
-            ),
+            );
         }
     }
 }

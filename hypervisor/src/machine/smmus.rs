@@ -7,21 +7,18 @@ use core::fmt;
 
 use pgtable::Stale;
 use platform::config::{Plan, SmmuConfig as Wish};
-use platform::facts::{self, Board, SmmuKind, SmmuModel, StreamId};
+use platform::facts::{self, Board, SmmuModel, StreamId};
 use platform::supply::Suppliers;
 use platform::tree::{NodeId, Tree};
-use smmu::power::{Delays, Powered};
-use smmu::v2::{self, Implementation, V2};
-use smmu::v3::{Config, V3};
-use smmu::{DomainId, Error, Fault, Hardware, IpaRange, Smmu, SmmuConfig, Stage2, TbuConfig};
+use smmu::power::Delays;
+use smmu::v2;
+use smmu::{DomainId, Fault, IpaRange, Limits, Smmu, SmmuConfig, Stage2, TbuConfig};
 use spin::Once;
 
+use super::drivers::{self, AnyHardware, Ask};
 use super::supplies::{self, Machine, Supplied};
 use super::vm::Vm;
 use crate::arch::{dma, timer};
-
-/// An SMMU of whichever architecture.
-pub type AnyHardware = Box<dyn Hardware + Send>;
 
 /// An SMMU of the board.
 pub struct Unit {
@@ -33,6 +30,8 @@ pub struct Unit {
     pub path: String,
     /// Its TBUs with a power of their own.
     pub tbus: Vec<Tbu>,
+    /// Bytes of the pages that the operator chose for its tables.
+    pub granule: Option<u32>,
     facts: facts::Smmu,
 }
 
@@ -56,15 +55,25 @@ pub struct Stream {
 }
 
 impl Unit {
+    /// What its driver can do, with the pages that the operator chose.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let limits = self.smmu.hardware().limits();
+        Limits {
+            granules: limits.granules & self.granule.unwrap_or(u32::MAX),
+            ..limits
+        }
+    }
+
     /// Whether its walks snoop the CPUs' caches.
     #[must_use]
     pub fn coherent(&self) -> bool {
-        self.smmu.hardware().limits().coherent
+        self.limits().coherent
     }
 }
 
 /// The clock of all drivers.
-static TIME: dma::Clock = dma::Clock;
+pub static TIME: dma::Clock = dma::Clock;
 
 static UNITS: Once<Vec<Unit>> = Once::new();
 
@@ -104,12 +113,22 @@ pub fn probe(tree: &Tree<'_>, board: &Board, plan: &Plan) {
     let memory: &'static _ = Box::leak(Box::new(dma::memory()));
     let mut suppliers = Suppliers::new(Machine);
     let mut units = Vec::new();
+    let mut first_vmid = 1;
     for wish in &plan.smmus {
         let Some(facts) = board.smmus.get(wish.smmu) else {
             continue;
         };
-        match one(tree, facts, wish, &mut suppliers, memory) {
+        let ask = Ask {
+            facts,
+            driving: &wish.driving,
+            memory,
+            first_vmid,
+        };
+        match one(tree, wish, &mut suppliers, &ask) {
             Ok(unit) => {
+                if facts.model == SmmuModel::Cavium {
+                    first_vmid = unit.limits().vmids as u16;
+                }
                 let mut text = String::new();
                 let _ = unit.smmu.describe(&mut text);
                 text.lines().for_each(|line| log::info!("{line}"));
@@ -123,11 +142,11 @@ pub fn probe(tree: &Tree<'_>, board: &Board, plan: &Plan) {
 
 fn one(
     tree: &Tree<'_>,
-    facts: &facts::Smmu,
     wish: &Wish,
     suppliers: &mut Suppliers<Machine>,
-    memory: &'static dyn smmu::DmaMemory,
+    ask: &Ask<'_>,
 ) -> Result<Unit, String> {
+    let facts = ask.facts;
     let say = |error: &dyn fmt::Display| alloc::format!("{error}");
     let own = match wish.always_on {
         true => Supplied::default(),
@@ -151,13 +170,14 @@ fn one(
         tbus: &behind,
         ..SmmuConfig::default()
     };
-    let made = Smmu::probe(&config, &TIME, |power| hardware(power, facts, memory));
+    let made = Smmu::probe(&config, &TIME, |power| drivers::make(power, ask));
     Ok(Unit {
         smmu: made.map_err(|error| say(&error))?,
         node: facts.node,
         path: facts.path.clone(),
         tbus,
         facts: facts.clone(),
+        granule: wish.driving.granule,
     })
 }
 
@@ -195,70 +215,11 @@ fn tbus(
     each.unzip()
 }
 
-/// An SMMUv1 or SMMUv2. Instances that are programmed alike are one.
-fn v2(
-    power: &Powered,
-    facts: &facts::Smmu,
-    time: &'static dyn smmu::Time,
-) -> Result<AnyHardware, Error> {
-    let windows = facts.registers.iter();
-    let windows: Option<Vec<_>> = windows
-        .map(|r| dma::smmu_registers(r.base, r.size))
-        .collect();
-    let windows = windows.ok_or(Error::Unsupported("registers at an aligned address"))?;
-    let per_context = facts.irqs.len().saturating_sub(facts.global_interrupts);
-    let config = v2::Config {
-        model: model(facts),
-        stream_match_mask: facts.stream_match_mask,
-        window: facts.registers.first().map(|r| r.size),
-        coherent: Some(facts.coherent),
-        context_interrupts: u8::try_from(per_context).unwrap_or(u8::MAX),
-        ..v2::Config::default()
-    };
-    Ok(Box::new(V2::probe(power, windows, time, config)?))
-}
-
-const fn model(facts: &facts::Smmu) -> Implementation {
-    match (facts.model, facts.kind) {
-        (SmmuModel::Generic, SmmuKind::V1) => Implementation::GenericV1,
-        (SmmuModel::Generic, _) => Implementation::GenericV2,
-        (SmmuModel::Mmu400, _) => Implementation::Mmu400,
-        (SmmuModel::Mmu401, _) => Implementation::Mmu401,
-        (SmmuModel::Mmu500, _) => Implementation::Mmu500,
-        (SmmuModel::MarvellAp806, _) => Implementation::MarvellAp806,
-        (SmmuModel::NvidiaMmu500, _) => Implementation::NvidiaMmu500,
-        (SmmuModel::Cavium, _) => Implementation::Cavium,
-        (SmmuModel::QcomV2, _) => Implementation::QcomV2,
-        (SmmuModel::QcomMmu500, _) => Implementation::QcomMmu500,
-    }
-}
-
 /// How the drivers name a stream whose id bits in `mask` do not matter.
 fn stream_id(id: u32, mask: u16) -> u32 {
     match u16::try_from(id) {
         Ok(id) if mask != 0 => v2::masked(id, mask).0,
         _ => id,
-    }
-}
-
-fn hardware(
-    power: &Powered,
-    facts: &facts::Smmu,
-    memory: &'static dyn smmu::DmaMemory,
-) -> Result<AnyHardware, Error> {
-    let registers = facts
-        .registers
-        .first()
-        .and_then(|r| dma::smmu_registers(r.base, r.size));
-    let registers = registers.ok_or(Error::Unsupported("no registers in the device tree"))?;
-    match facts.kind {
-        SmmuKind::V3 => {
-            let config = Config::default();
-            Ok(Box::new(V3::probe(
-                power, registers, memory, &TIME, config,
-            )?))
-        }
-        SmmuKind::V1 | SmmuKind::V2 => v2(power, facts, &TIME),
     }
 }
 
@@ -315,4 +276,6 @@ pub struct Place {
     pub unit: usize,
     /// Domain there.
     pub domain: DomainId,
+    /// Which of the VM's mirrors it walks; `None`: the CPUs' own tables.
+    pub mirror: Option<usize>,
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use pgtable::{Attrs, Detached, Ipa, Pa, Table};
+use pgtable::Table;
 use platform::config::GuestIommu;
 
 use super::devices::Devices;
@@ -17,10 +17,11 @@ use super::passed::Passed;
 use super::pci::VmHost;
 use super::ram::GuestRam;
 use super::scmi::Scmi;
-use super::smmus::{self, Place};
+use super::smmus::Place;
+use super::tables::Mirrored;
 use super::vcpu::Vcpu;
 use crate::arch::tables::TableMemory;
-use crate::arch::{cache, timer};
+use crate::arch::timer;
 use crate::guest::dt::DtError;
 use crate::guest::image::ImageError;
 use crate::guest::map;
@@ -100,8 +101,10 @@ pub struct Vm {
     pub devices: Devices,
     /// Its DMA masters.
     pub masters: Vec<Master>,
-    /// Its domains at SMMUs: those that walk its tables.
+    /// Its domains at SMMUs: those that walk its tables or a mirror of them.
     pub places: Vec<Place>,
+    /// Its tables in other shapes, for SMMUs that need one.
+    pub mirrors: Vec<Mirrored>,
     /// Platform devices it was given.
     pub passed: Vec<Passed>,
     /// Its SCMI server, if a device wants one.
@@ -209,48 +212,6 @@ impl Vm {
                 power: &v.power,
             })
             .collect()
-    }
-
-    /// Maps its RAM, and with GICv2 its CPU interface, which is hardware's;
-    /// called once.
-    ///
-    /// # Errors
-    /// There is no memory for the tables.
-    pub fn map_fixed(&self) -> Result<(), pgtable::Error> {
-        for (ipa, extent) in self.ram.pieces() {
-            self.stage2
-                .map(Ipa(ipa), Pa(extent.start()), extent.len(), Attrs::RAM)?;
-        }
-        if let Some(interface) = super::gic::virtual_cpu_interface() {
-            self.stage2
-                .map(Ipa(map::GICC.base), Pa(interface), 0x2000, Attrs::DEVICE)?;
-        }
-        Ok(())
-    }
-
-    /// Makes every walker forget what was unmapped: this VM's CPUs, and its
-    /// SMMUs unless they are off. If an SMMU does not answer, its domain is
-    /// fenced and the pages are kept from reuse.
-    pub fn forget(&self, detached: Detached) {
-        let vttbr = self.translation().1;
-        let done = self.stage2.release(detached, |stale| {
-            cache::invalidate_stage2(vttbr, stale.ipa().0, stale.len(), stale.stride());
-            let range = smmus::range(&stale);
-            let each = |place: &Place| {
-                let unit = smmus::units().get(place.unit);
-                unit.map_or(Ok(()), |unit| {
-                    unit.smmu.invalidate(place.domain, &[range]).map(|_| ())
-                })
-            };
-            // All of them, whatever the first says.
-            self.places.iter().map(each).fold(Ok(()), Result::and)
-        });
-        if let Err(error) = done {
-            log::error!(
-                "{}: an SMMU does not forget what was unmapped: {error}",
-                self.name
-            );
-        }
     }
 
     /// The VM runs or stops: tells its masters.

@@ -77,7 +77,9 @@ fn tlb_enables() {
 fn shared_tlb() {
     let one = Rig::<Two>::new(setup(None));
     let mut next = part();
-    next.config.first_vmid = one.smmu.hardware().next_vmid();
+    let limits = one.smmu.hardware().limits();
+    next.config.first_vmid = limits.vmids as u16;
+    assert_eq!(next.config.first_vmid, one.smmu.hardware().next_vmid());
     let mut other = setup(None);
     other.base = 0x2_0000_0000;
     let two = if part().config.without.is_some() {

@@ -1,0 +1,259 @@
+//! A VM's translations: the stage 2 of its CPUs, which its SMMUs walk too where
+//! they can, and a mirror of it for those that cannot.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use pgtable::{Attrs, Config, Ipa, Pa, Stale, Walks};
+use smmu::{DomainId, Mirror, Vmid, mirror};
+
+use super::smmus::{self, Place, Unit};
+use super::vm::Vm;
+use crate::arch::cache;
+use crate::arch::ram::Extent;
+use crate::arch::tables::TableMemory;
+use crate::guest::map;
+
+/// A mirror of a VM's stage 2, and what was said about it.
+pub struct Mirrored {
+    mirror: Mirror<TableMemory>,
+    told: AtomicU32,
+}
+
+/// Mappings that a mirror leaves out and the console shows: a guest may move
+/// its BARs as often as it likes.
+const SHOWN: u32 = 8;
+
+/// Why an SMMU's masters cannot be given to the VM.
+enum Refusal {
+    /// The driver's reason.
+    Smmu(smmu::Error),
+    /// RAM at this guest physical address is not in the mirror.
+    Ram(u64, pgtable::Error),
+    /// RAM at this address is wider than the SMMU's so many bits.
+    Beyond(u64, u8),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Smmu(error) => write!(f, "{error}"),
+            Self::Ram(ipa, error) => write!(f, "RAM at {ipa:#x} cannot be mirrored: {error}"),
+            Self::Beyond(pa, bits) => write!(
+                f,
+                "memory at {pa:#x} is beyond its {bits} bits: keep the VM below"
+            ),
+        }
+    }
+}
+
+impl From<smmu::Error> for Refusal {
+    fn from(error: smmu::Error) -> Self {
+        Self::Smmu(error)
+    }
+}
+
+impl Vm {
+    /// Maps its RAM, and with GICv2 its CPU interface, which is hardware's;
+    /// called once.
+    ///
+    /// # Errors
+    /// There is no memory for the tables.
+    pub fn map_fixed(&self) -> Result<(), pgtable::Error> {
+        for (ipa, pa, len, attrs) in self.fixed() {
+            self.map(ipa, pa, len, attrs)?;
+        }
+        Ok(())
+    }
+
+    /// Guest physical address, place, bytes and attributes of what is mapped
+    /// from the beginning: RAM first.
+    fn fixed(&self) -> impl Iterator<Item = (u64, u64, u64, Attrs)> + '_ {
+        let pieces = self.ram.pieces();
+        let ram = pieces.map(|(ipa, extent)| (ipa, extent.start(), extent.len(), Attrs::RAM));
+        let interface = super::gic::virtual_cpu_interface();
+        ram.chain(interface.map(|pa| (map::GICC.base, pa, 0x2000, Attrs::DEVICE)))
+    }
+
+    /// Maps `len` bytes at `pa` into the VM, for its CPUs and its devices.
+    ///
+    /// # Errors
+    /// The range does not fit or is taken; nothing is mapped.
+    pub fn map(&self, ipa: u64, pa: u64, len: u64, attrs: Attrs) -> Result<(), pgtable::Error> {
+        self.stage2.map(Ipa(ipa), Pa(pa), len, attrs)?;
+        for mirrored in &self.mirrors {
+            // The CPUs have it; the mirror says what it leaves out.
+            let _ = mirrored.map(&self.name, ipa, pa, len, attrs);
+        }
+        Ok(())
+    }
+
+    /// Unmaps what one [`map`](Self::map) mapped, and makes every walker
+    /// forget it: this VM's CPUs, and its SMMUs unless they are off. If an SMMU
+    /// does not answer, its domain is fenced and the pages are kept from reuse.
+    ///
+    /// # Errors
+    /// It is not mapped; nothing changed.
+    pub fn unmap(&self, ipa: u64, len: u64) -> Result<(), pgtable::Error> {
+        let detached = self.stage2.unmap(Ipa(ipa), len)?;
+        let vttbr = self.translation().1;
+        let mut done = self.stage2.release(detached, |stale| {
+            cache::invalidate_stage2(vttbr, stale.ipa().0, stale.len(), stale.stride());
+            self.forget(None, &stale)
+        });
+        for (index, mirrored) in self.mirrors.iter().enumerate() {
+            let forget = |stale| self.forget(Some(index), &stale);
+            done = done.and(mirrored.mirror.unmap(Ipa(ipa), len, forget));
+        }
+        if let Err(error) = done {
+            log::error!(
+                "{}: an SMMU does not forget what was unmapped: {error}",
+                self.name
+            );
+        }
+        Ok(())
+    }
+
+    /// Makes the SMMUs that walk the stage 2, or this mirror of it, forget what
+    /// was unmapped. All are told before the first is waited for.
+    fn forget(&self, mirror: Option<usize>, stale: &Stale) -> Result<(), smmu::Error> {
+        let range = [smmus::range(stale)];
+        let walking = self.places.iter().filter(|place| place.mirror == mirror);
+        let begun: Vec<_> = walking
+            .filter_map(|place| Some((smmus::units().get(place.unit)?, place.domain)))
+            .map(|(unit, domain)| unit.smmu.begin_invalidate(domain, &range))
+            .collect();
+        begun
+            .into_iter()
+            .map(|pending| pending?.finish().map(drop))
+            .fold(Ok(()), Result::and)
+    }
+
+    /// Opens a domain for this VM at each SMMU in `units`: of its CPUs' tables,
+    /// or of a mirror where the SMMU cannot walk those. An SMMU that can have
+    /// neither is reported and left out.
+    pub fn open_places(&mut self, units: &[usize]) {
+        for &index in units {
+            let Some(unit) = smmus::units().get(index) else {
+                continue;
+            };
+            match self.open_place(index, unit) {
+                Ok(place) => self.places.push(place),
+                Err(why) => log::error!(
+                    "{}: {} cannot walk the VM's tables, nor a mirror: {why}",
+                    self.name,
+                    unit.path
+                ),
+            }
+        }
+    }
+
+    fn open_place(&mut self, index: usize, unit: &Unit) -> Result<Place, Refusal> {
+        let limits = unit.limits();
+        let beyond = |pa: &u64| pa.checked_shr(limits.pa_bits.into()).unwrap_or(0) != 0;
+        let last = |(_, extent): (u64, Extent)| extent.start() + (extent.len() - 1);
+        if let Some(pa) = self.ram.pieces().map(last).find(beyond) {
+            return Err(Refusal::Beyond(pa, limits.pa_bits));
+        }
+        let place = |domain, mirror| Place {
+            unit: index,
+            domain,
+            mirror,
+        };
+        let own = smmus::tables(self);
+        let chosen = limits.granules & self.stage2.config().page_size() as u32 != 0;
+        let why = match self.domain(unit, &own) {
+            Ok(domain) if chosen => return Ok(place(domain, None)),
+            // It could, but the operator chose other pages for it.
+            Ok(domain) => {
+                unit.smmu.destroy_domain(domain)?;
+                smmu::Error::Granule(own.granule_shift)
+            }
+            Err(why) => why,
+        };
+        let shape = mirror::shape(self.stage2.config(), &limits).map_err(|_| why)?;
+        let mirror = self.mirror(shape)?;
+        let tables = self.mirrors.get(mirror).map(|m| m.mirror.tables());
+        let domain = self.domain(unit, &tables.ok_or(why)?)?;
+        log::info!(
+            "{}: {} does not walk its tables ({why}): a mirror of {} KiB pages, {}-bit input, {}-bit output, {}",
+            self.name,
+            unit.path,
+            shape.page_size() >> 10,
+            shape.ipa_bits(),
+            shape.pa_bits(),
+            if shape.walks() == Walks::Coherent {
+                "coherent"
+            } else {
+                "not coherent"
+            },
+        );
+        Ok(place(domain, Some(mirror)))
+    }
+
+    /// A domain of these tables, with the VM's number as VMID where that is
+    /// free.
+    fn domain(&self, unit: &Unit, tables: &smmu::Stage2) -> Result<DomainId, smmu::Error> {
+        match unit.smmu.create_domain(tables, Some(Vmid(self.id))) {
+            Err(smmu::Error::VmidBusy(_)) => unit.smmu.create_domain(tables, None),
+            outcome => outcome,
+        }
+    }
+
+    /// The mirror of this shape, made if there is none. All RAM is in it.
+    fn mirror(&mut self, shape: Config) -> Result<usize, Refusal> {
+        let same = |m: &Mirrored| *m.mirror.table().config() == shape;
+        if let Some(index) = self.mirrors.iter().position(same) {
+            return Ok(index);
+        }
+        let at = crate::guest::map::RAM_BASE;
+        let mirror = Mirror::new(shape, TableMemory::unbounded());
+        let mirror = mirror.map_err(|error| Refusal::Ram(at, error))?;
+        let mirrored = Mirrored {
+            mirror,
+            told: AtomicU32::new(0),
+        };
+        for (ipa, pa, len, attrs) in self.fixed() {
+            let fits = mirrored.map(&self.name, ipa, pa, len, attrs);
+            if let (Err(error), true) = (fits, self.ram.contains(ipa, len)) {
+                return Err(Refusal::Ram(ipa, error));
+            }
+        }
+        self.mirrors.push(mirrored);
+        Ok(self.mirrors.len() - 1)
+    }
+
+    /// The shape of tables that all of the VM's SMMUs can walk, as far as there
+    /// is one: for domains that the VM makes itself.
+    #[must_use]
+    pub fn dma_shape(&self) -> Config {
+        let mirrored = self.places.iter().filter(|place| place.mirror.is_some());
+        let units = mirrored.filter_map(|place| smmus::units().get(place.unit));
+        units.fold(*self.stage2.config(), |shape, unit| {
+            mirror::shape(&shape, &unit.limits()).unwrap_or(shape)
+        })
+    }
+}
+
+impl Mirrored {
+    /// Maps what the VM's tables map; says so when it is left out.
+    fn map(
+        &self,
+        vm: &str,
+        ipa: u64,
+        pa: u64,
+        len: u64,
+        attrs: Attrs,
+    ) -> Result<(), pgtable::Error> {
+        let outcome = self.mirror.map(Ipa(ipa), Pa(pa), len, attrs);
+        if let Err(why) = outcome
+            && self.told.fetch_add(1, Ordering::Relaxed) < SHOWN
+        {
+            log::warn!(
+                "{vm}: {len:#x} bytes at {ipa:#x} are left out of the mirror for DMA: {why}"
+            );
+        }
+        outcome
+    }
+}
