@@ -210,12 +210,6 @@ fn arrive(vm: &Vm) -> bool {
 /// again or leaves it off.
 fn conclude(vm: &'static Vm, ending: Ending) {
     let name = &vm.name;
-    match ending {
-        Ending::PowerOn => {}
-        Ending::Reset => log::info!("{name}: reset"),
-        Ending::PowerOff => log::info!("{name}: powered off"),
-        Ending::Crash => log::error!("{name}: stopped after a crash"),
-    }
     // A CPU that came late may have asked another to start after that one was
     // here: void, or it would start where the old kernel wanted.
     for vcpu in &vm.vcpus {
@@ -225,6 +219,7 @@ fn conclude(vm: &'static Vm, ending: Ending) {
     if matches!(ending, Ending::PowerOn | Ending::Reset) {
         if ending == Ending::Reset {
             vm.life.resets.fetch_add(1, Ordering::Relaxed);
+            log::info!("{name}: reset");
         }
         match vm.load() {
             Ok(start) => {
@@ -238,6 +233,11 @@ fn conclude(vm: &'static Vm, ending: Ending) {
         }
     }
     vm.life.set(OFF | ending.code());
+    // Said only now that it is so: its memory is zero, and it may be started.
+    match ending {
+        Ending::Crash => log::error!("{name}: stopped after a crash"),
+        _ => log::info!("{name}: powered off"),
+    }
     super::console::release(vm);
     super::board::vm_went_off();
 }
