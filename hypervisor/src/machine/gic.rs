@@ -171,10 +171,11 @@ pub fn disable_shared(intid: u32) {
     }
 }
 
-/// Deactivates a shared interrupt that some CPU acknowledged.
-pub fn deactivate_shared(intid: u32) {
+/// Forgets a disabled shared interrupt: neither active at a CPU that
+/// acknowledged it, nor pending by an edge that came since.
+pub fn forget_shared(intid: u32) {
     if let Some(gic) = GIC.get() {
-        gic.distributor.set_active(intid, false);
+        gic.distributor.forget(intid);
     }
 }
 

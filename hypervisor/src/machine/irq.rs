@@ -275,12 +275,13 @@ pub fn unpark(me: &VcpuRef) {
 pub fn release(vm: &Vm) {
     let all = || vm.vgic.hw_spis().filter_map(|n| vm.vgic.hw_spi(n));
     // First off, so that none is acknowledged any more; then inactive, also
-    // what a CPU has acknowledged and not yet passed on.
+    // what a CPU has acknowledged and not yet passed on; and what an edge left
+    // pending is not for the next kernel. A line that is high stays pending.
     for wish in all() {
         gic::disable_shared(wish.physical);
     }
     vm.vgic.release_hw(|_| {});
     for wish in all() {
-        gic::deactivate_shared(wish.physical);
+        gic::forget_shared(wish.physical);
     }
 }

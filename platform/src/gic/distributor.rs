@@ -190,6 +190,13 @@ impl<M: Mmio> Distributor<M> {
         self.frame().set(on, ISACTIVER, ICACTIVER, intid);
     }
 
+    /// Makes `intid`, which is disabled, inactive, and no longer pending unless
+    /// its line is high and level-sensitive.
+    pub fn forget(&self, intid: u32) {
+        self.set_active(intid, false);
+        self.set_pending(intid, false);
+    }
+
     /// Whether `intid` is active.
     pub fn is_active(&self, intid: u32) -> bool {
         self.frame().get(ISACTIVER, intid)

@@ -159,6 +159,21 @@ fn one_interrupt_at_a_time() {
     assert_eq!(gic.check_spi(95), Ok(()));
 }
 
+/// What a VM's end leaves of an interrupt: an edge that came while it ended must
+/// not reach the next kernel.
+#[test]
+fn a_forgotten_interrupt_is_neither_active_nor_pending() {
+    let regs = Regs::new(&[(0x004, 2)], &[0]);
+    let gic = Distributor::new(&regs, Version::V3);
+    for intid in [40, 41] {
+        gic.set_pending(intid, true);
+        gic.set_active(intid, true);
+    }
+    gic.forget(40);
+    assert!(!gic.is_pending(40) && !gic.is_active(40));
+    assert!(gic.is_pending(41) && gic.is_active(41));
+}
+
 #[test]
 fn a_distributor_that_never_settles_is_an_error() {
     let mut regs = Regs::new(&[(0x004, 1)], &[0]);
