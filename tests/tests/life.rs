@@ -68,6 +68,30 @@ fn reset_boots_again() {
     }
 }
 
+/// Timers that ring when their VM ends, with nobody to serve them, must not
+/// keep its CPU from coming to the end.
+#[test]
+fn reset_while_timers_ring() {
+    for version in [Board::VirtGicV3, Board::VirtGicV2] {
+        let mut setup = ok(Setup::new(board(version, 2, 1024)));
+        let kernel = ok(setup.module(&ok(cases::image())));
+        setup.vms(&[spec(&kernel, "ringing", 2, "psci-reset-timers-ringing")]);
+        let mut running = ok(setup.start(&dir(&format!("life-timers-{version:?}"))));
+        for _ in 0..5 {
+            ok(running
+                .console
+                .expect_from("ringing", "guest at EL1", LIMIT));
+            ok(running
+                .console
+                .expect_from("stagegate", "ringing: reset", LIMIT));
+        }
+        assert!(ok(running.quit())
+            .lines
+            .iter()
+            .all(|l| !l.text.contains("FAIL")));
+    }
+}
+
 /// A VM powers off while its neighbour resets over and over: the end of one
 /// must not get lost in the other's.
 #[test]

@@ -77,8 +77,20 @@ pub fn frequency() -> u64 {
     mrs!("cntfrq_el0")
 }
 
+/// Waits until `done`; false if that takes a minute. What is waited for takes
+/// microseconds, but another CPU may have to do it, which on a busy computer
+/// runs when it is its turn.
+pub fn eventually(mut done: impl FnMut() -> bool) -> bool {
+    until(60_000, &mut done)
+}
+
+/// Looks on for a short while, during which nothing should happen.
+pub fn settle() {
+    until(5, &mut || false);
+}
+
 /// Waits until `done` or until `milliseconds` have passed; says which.
-pub fn within(milliseconds: u64, mut done: impl FnMut() -> bool) -> bool {
+fn until(milliseconds: u64, done: &mut dyn FnMut() -> bool) -> bool {
     let end = count() + frequency() / 1000 * milliseconds;
     while !done() {
         if count() > end {
@@ -87,9 +99,4 @@ pub fn within(milliseconds: u64, mut done: impl FnMut() -> bool) -> bool {
         core::hint::spin_loop();
     }
     true
-}
-
-/// Looks on for a short while, during which nothing should happen.
-pub fn settle() {
-    within(5, || false);
 }

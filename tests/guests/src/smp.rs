@@ -31,7 +31,7 @@ pub fn start(index: usize) -> i64 {
     let before = starts(index);
     WORK[index].store(0, SeqCst);
     let status = psci::cpu_on(mpidr_of(index), start::secondary_address(), index as u64);
-    if status == 0 && !cpu::within(2000, || starts(index) != before) {
+    if status == 0 && !cpu::eventually(|| starts(index) != before) {
         return i64::MIN;
     }
     status
@@ -50,13 +50,13 @@ pub fn post(index: usize, work: fn()) {
 
 /// Waits until a CPU has done its work.
 pub fn wait(index: usize) -> bool {
-    cpu::within(3000, || WORK[index].load(SeqCst) == 0)
+    cpu::eventually(|| WORK[index].load(SeqCst) == 0)
 }
 
 /// Turns a CPU off and waits until PSCI says so.
 pub fn stop(index: usize) -> bool {
     WORK[index].store(GO_OFF, SeqCst);
-    cpu::within(2000, || psci::affinity(mpidr_of(index)) == 1)
+    cpu::eventually(|| psci::affinity(mpidr_of(index)) == 1)
 }
 
 /// Turns a CPU off if it is on.

@@ -183,7 +183,7 @@ fn transfer(bar: u64, iova: u64, to_memory: bool) -> bool {
     cpu::write64(bar + 0x88, target);
     cpu::write64(bar + 0x90, 8);
     cpu::write64(bar + 0x98, if to_memory { 3 } else { 1 });
-    cpu::within(2000, || cpu::read64(bar + 0x98) & 1 == 0)
+    cpu::eventually(|| cpu::read64(bar + 0x98) & 1 == 0)
 }
 
 /// The device reaches what is mapped, where it is mapped, and nothing else.
@@ -217,7 +217,7 @@ fn device() -> Outcome {
         "DMA went through after unmap",
         cpu::read64(page(1))
     );
-    let told = cpu::within(1000, || {
+    let told = cpu::eventually(|| {
         stagegate.event().is_some_and(|e| e.endpoint == ENDPOINT)
     });
     check!(told, "the fault was not told", 0);
@@ -272,7 +272,7 @@ fn figures() -> Outcome {
     println!("BENCH power_on_warm_insns {}", pair / 2);
     power(&stagegate, PowerState::Off)?;
     check!(
-        cpu::within(5000, || gated(&stagegate)),
+        cpu::eventually(|| gated(&stagegate)),
         "the SMMU is not gated",
         0
     );

@@ -33,7 +33,7 @@ pub const CASES: &[Case] = &[
 const SPI: u32 = 32 + 40;
 
 fn fired(count: u32) -> bool {
-    cpu::within(500, || seen(0).interrupts.load(SeqCst) >= count)
+    cpu::eventually(|| seen(0).interrupts.load(SeqCst) >= count)
 }
 
 fn quiet_at(count: u32) -> bool {
@@ -141,7 +141,7 @@ fn listen() {
     cpu::irq_on();
     READY.fetch_add(1, SeqCst);
     let index = smp::index();
-    cpu::within(2000, || seen(index).interrupts.load(SeqCst) != 0);
+    cpu::eventually(|| seen(index).interrupts.load(SeqCst) != 0);
     cpu::irq_off();
 }
 
@@ -152,7 +152,7 @@ fn sgi_other_cpu() -> Outcome {
     READY.store(0, SeqCst);
     smp::post(1, listen);
     check!(
-        cpu::within(1000, || READY.load(SeqCst) == 1),
+        cpu::eventually(|| READY.load(SeqCst) == 1),
         "CPU 1 is not ready",
         0
     );
@@ -177,7 +177,7 @@ fn sgi_all_others() -> Outcome {
         smp::post(index, listen);
     }
     check!(
-        cpu::within(1000, || READY.load(SeqCst) == 2),
+        cpu::eventually(|| READY.load(SeqCst) == 2),
         "CPUs are not ready",
         READY.load(SeqCst)
     );
@@ -302,7 +302,7 @@ fn spi_route() -> Outcome {
     READY.store(0, SeqCst);
     smp::post(1, listen);
     check!(
-        cpu::within(1000, || READY.load(SeqCst) == 1),
+        cpu::eventually(|| READY.load(SeqCst) == 1),
         "CPU 1 is not ready",
         0
     );
@@ -352,7 +352,7 @@ fn preemption() -> Outcome {
         let (elr, spsr) = (crate::mrs!("elr_el1"), crate::mrs!("spsr_el1"));
         gic::poke(reg::ISPENDR, SPI + 1);
         cpu::irq_on();
-        cpu::within(200, || noted(1) != 0);
+        cpu::eventually(|| noted(1) != 0);
         cpu::irq_off();
         note(0, noted(1));
         crate::msr!("elr_el1", elr);

@@ -2,7 +2,8 @@
 
 use super::{Case, Outcome, case, last, need_three_cpus, promised};
 use crate::psci::{self, status};
-use crate::{check, cpu, smp, start};
+use crate::timer::Timer;
+use crate::{check, cpu, gic, smp, start};
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 
 pub const CASES: &[Case] = &[
@@ -24,6 +25,7 @@ pub const CASES: &[Case] = &[
     promised("psci-other-immediates", other_immediates),
     last("psci-system-off", || psci::system_off()),
     last("psci-system-reset", system_reset),
+    last("psci-reset-timers-ringing", reset_timers_ringing),
     last("psci-all-cpus-off", all_cpus_off),
     last("psci-cpus-off-at-once", cpus_off_at_once),
 ];
@@ -209,7 +211,7 @@ fn cpu_on_32() -> Outcome {
     let status = status(psci::CPU_ON_32, 1, start::secondary_address(), 1);
     check!(status == 0, "CPU_ON in its 32-bit form", status);
     check!(
-        cpu::within(2000, || smp::starts(1) != before),
+        cpu::eventually(|| smp::starts(1) != before),
         "the CPU did not start",
         0
     );
@@ -243,7 +245,7 @@ fn cpu_on_race() -> Outcome {
             own << 8 | (other & 0xff)
         );
         check!(
-            cpu::within(2000, || smp::starts(2) == before + 1),
+            cpu::eventually(|| smp::starts(2) == before + 1),
             "CPU 2 starts",
             smp::starts(2)
         );
@@ -326,6 +328,26 @@ fn system_reset() -> Outcome {
     Ok(())
 }
 
+/// A reset while both timers of another CPU ring and that CPU does not listen.
+fn reset_timers_ringing() -> Outcome {
+    check!(smp::start(1) == 0, "CPU 1 does not start", 0);
+    GATE.store(0, SeqCst);
+    smp::post(1, || {
+        for timer in [Timer::Virtual, Timer::Physical] {
+            gic::enable(timer.intid());
+            timer.arm(0);
+            while timer.state() & 4 == 0 {}
+        }
+        GATE.store(1, SeqCst);
+        loop {
+            core::hint::spin_loop();
+        }
+    });
+    let ringing = cpu::eventually(|| GATE.load(SeqCst) == 1);
+    check!(ringing, "the timers of CPU 1 do not ring", 0);
+    system_reset()
+}
+
 /// The last CPU that goes off takes its VM along.
 fn all_cpus_off() -> Outcome {
     let status = psci::cpu_off();
@@ -346,7 +368,7 @@ fn cpus_off_at_once() -> Outcome {
         });
     }
     check!(
-        cpu::within(2000, || GATE.load(SeqCst) == 2),
+        cpu::eventually(|| GATE.load(SeqCst) == 2),
         "CPUs are not ready",
         GATE.load(SeqCst)
     );

@@ -74,7 +74,7 @@ fn fires(timer: Timer) -> Outcome {
         "ISTATUS before its time",
         timer.state()
     );
-    let fired = cpu::within(1000, || count() == 1);
+    let fired = cpu::eventually(|| count() == 1);
     let waited = cpu::count() - begin;
     done(timer);
     check!(fired, "the timer did not fire", count());
@@ -97,7 +97,7 @@ fn stays(timer: Timer) -> Outcome {
     }));
     ready(timer);
     timer.arm(millisecond());
-    let fired = cpu::within(1000, || count() >= 3);
+    let fired = cpu::eventually(|| count() >= 3);
     cpu::settle();
     done(timer);
     check!(fired, "it did not come back", count());
@@ -118,14 +118,14 @@ fn masked(timer: Timer) -> Outcome {
     timer.set(millisecond());
     timer.control(3);
     check!(
-        cpu::within(1000, || timer.state() & 4 != 0),
+        cpu::eventually(|| timer.state() & 4 != 0),
         "ISTATUS does not rise",
         timer.state()
     );
     cpu::settle();
     check!(count() == 0, "a masked timer fired", count());
     timer.control(1);
-    let fired = cpu::within(1000, || count() == 1);
+    let fired = cpu::eventually(|| count() == 1);
     done(timer);
     check!(fired, "it did not fire when unmasked", count());
     Ok(())
@@ -137,7 +137,7 @@ fn many(timer: Timer) -> Outcome {
     for round in 0..200 {
         timer.arm(cpu::frequency() / 20_000);
         check!(
-            cpu::within(1000, || count() == round + 1),
+            cpu::eventually(|| count() == round + 1),
             "an interrupt got lost",
             round
         );
@@ -171,7 +171,7 @@ fn other_cpu() -> Outcome {
     let done = smp::run_on(1, || {
         ready(Timer::Virtual);
         Timer::Virtual.arm(millisecond());
-        cpu::within(1000, || seen(1).interrupts.load(SeqCst) != 0);
+        cpu::eventually(|| seen(1).interrupts.load(SeqCst) != 0);
         done(Timer::Virtual);
     });
     let counts = (count(), seen(1).interrupts.load(SeqCst));
@@ -193,7 +193,7 @@ fn both() -> Outcome {
         timer.control(1);
     }
     cpu::irq_on();
-    let fired = cpu::within(1000, || count() == 2);
+    let fired = cpu::eventually(|| count() == 2);
     let sum = seen(0).last.load(SeqCst) + seen(0).before.load(SeqCst);
     done(Timer::Virtual);
     done(Timer::Physical);

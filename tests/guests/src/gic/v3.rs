@@ -43,7 +43,7 @@ pub fn init_distributor() {
 pub fn init_cpu() {
     let waker = redistributor() + GICR_WAKER;
     write32(waker, read32(waker) & !2);
-    cpu::within(100, || read32(waker) & 4 == 0);
+    cpu::eventually(|| read32(waker) & 4 == 0);
     write32(sgi_base() + reg::IGROUPR, !0);
     msr!("S3_0_C12_C12_5", mrs!("S3_0_C12_C12_5") | 1); // ICC_SRE_EL1
     set_mask(0xf0);
@@ -58,7 +58,7 @@ pub fn wait_for_writes(intid: u32) {
     } else {
         (GICD + reg::CTLR, RWP)
     };
-    cpu::within(100, || read32(address) & mask == 0);
+    cpu::eventually(|| read32(address) & mask == 0);
 }
 
 pub fn send_sgi(intid: u32, cpus: u32) {
