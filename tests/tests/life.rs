@@ -85,10 +85,12 @@ fn reset_while_timers_ring() {
                 .console
                 .expect_from("stagegate", "ringing: reset", LIMIT));
         }
-        assert!(ok(running.quit())
-            .lines
-            .iter()
-            .all(|l| !l.text.contains("FAIL")));
+        assert!(
+            ok(running.quit())
+                .lines
+                .iter()
+                .all(|l| !l.text.contains("FAIL"))
+        );
     }
 }
 

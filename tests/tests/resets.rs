@@ -63,7 +63,11 @@ fn a_busy_disk_survives_resets() {
         if said == Said::Ask("again".into()) {
             let more = vm.boots <= rounds();
             // Ctrl-a 1: to this VM.
-            ok(running.console.send(if more { b"\x011again\n" } else { b"\x011enough\n" }));
+            ok(running.console.send(if more {
+                b"\x011again\n"
+            } else {
+                b"\x011enough\n"
+            }));
             deadline = Instant::now() + LIMIT;
         }
         vm.hear(said, &line, &mut checks);

@@ -126,9 +126,7 @@ fn gic_garbage() -> Outcome {
     gic::send_sgi(1, 1);
     cpu::irq_on();
     let seen = crate::exception::seen(0);
-    let arrived = cpu::eventually(|| {
-        seen.last.load(core::sync::atomic::Ordering::SeqCst) == 1
-    });
+    let arrived = cpu::eventually(|| seen.last.load(core::sync::atomic::Ordering::SeqCst) == 1);
     check!(arrived, "no interrupt arrives after garbage", 0);
     Ok(())
 }

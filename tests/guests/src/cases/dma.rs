@@ -217,9 +217,7 @@ fn device() -> Outcome {
         "DMA went through after unmap",
         cpu::read64(page(1))
     );
-    let told = cpu::eventually(|| {
-        stagegate.event().is_some_and(|e| e.endpoint == ENDPOINT)
-    });
+    let told = cpu::eventually(|| stagegate.event().is_some_and(|e| e.endpoint == ENDPOINT));
     check!(told, "the fault was not told", 0);
     moved(stagegate.unmap(domain, IOVA, 4096, UnmapFlags::empty()))?;
     cpu::write16(CONFIG + 4, 0);
