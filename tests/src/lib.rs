@@ -14,6 +14,7 @@
 //! * [`scenario`] is the demonstration behind `make run`, [`mod@bench`] takes the
 //!   figures of `make bench`.
 
+pub mod activity;
 pub mod bench;
 pub mod cases;
 pub mod checks;
@@ -22,6 +23,8 @@ pub mod cpio;
 pub mod crc;
 pub mod devicetree;
 pub mod disk;
+pub mod director;
+pub mod gates;
 pub mod guest;
 pub mod image;
 pub mod initramfs;

@@ -1,9 +1,11 @@
 //! What QEMU saw: verdicts about isolation and power from its event trace,
 //! and the rows of the timeline.
 
-use super::director::Mark;
 use super::hardware::{GATE_LINE, MASTERS, Master};
+use crate::activity::{self, Change};
 use crate::checks::Checks;
+use crate::director::Mark;
+use crate::gates::{self, Gate};
 use crate::timeline::Lane;
 use crate::trace::Event;
 
@@ -11,69 +13,15 @@ use crate::trace::Event;
 const CR0: u64 = 0x20;
 const GBPA: u64 = 0x44;
 const GBPA_ABORT: u64 = 1 << 20;
-/// PCI command register and its bus-master bit.
-const COMMAND: u64 = 4;
-const BUS_MASTER: u64 = 1 << 2;
 
-/// The clock gate moved, as an index into the trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gate {
-    /// Position among all events.
-    pub index: usize,
-    /// When.
-    pub at_us: u64,
-    /// Whether the clock runs from here on.
-    pub open: bool,
-}
-
-/// All movements of the clock gate.
+/// All movements of the SMMU's clock gate.
 pub fn gates(trace: &[Event]) -> Vec<Gate> {
-    let mut gates: Vec<Gate> = Vec::new();
-    for (index, event) in trace.iter().enumerate() {
-        if event.name != "pl061_set_output" || event.number("output") != Some(GATE_LINE) {
-            continue;
-        }
-        let open = event.number(" to") == Some(1);
-        // The line is low from reset until Stagegate first drives it.
-        if gates.is_empty() && !open {
-            continue;
-        }
-        if gates.last().is_none_or(|last| last.open != open) {
-            gates.push(Gate {
-                index,
-                at_us: event.at_us,
-                open,
-            });
-        }
-    }
-    gates
+    gates::movements(trace, GATE_LINE)
 }
 
-/// Whether an event is a write to a master's command register; its new value.
-fn command_write(event: &Event, master: &Master) -> Option<u64> {
-    let ours = event.name == "pci_cfg_write" && event.text.starts_with(master.function);
-    if !ours || event.number("@") != Some(COMMAND) {
-        return None;
-    }
-    event.number("<-")
-}
-
-/// Changes of a master's activity: bus-master enable, and D0.
-pub fn activity(trace: &[Event], master: &Master) -> Vec<(usize, u64, bool)> {
-    let (mut mastering, mut awake) = (false, true);
-    let mut changes = Vec::new();
-    for (index, event) in trace.iter().enumerate() {
-        let before = mastering && awake;
-        if let Some(value) = command_write(event, master) {
-            mastering = value & BUS_MASTER != 0;
-        } else if event.name == "pci_pm_transition" && event.text.starts_with(master.function) {
-            awake = event.text.ends_with("D0");
-        }
-        if before != (mastering && awake) {
-            changes.push((index, event.at_us, !before));
-        }
-    }
-    changes
+/// Changes of a master's activity.
+fn activity(trace: &[Event], master: &Master) -> Vec<Change> {
+    activity::changes(trace, master.function)
 }
 
 /// Isolation: every translation of every master went through stage 2, and
@@ -211,15 +159,16 @@ fn elided(gates: &[Gate], marks: &[Mark], checks: &mut Checks) {
 /// SMMU terminating and disabled.
 fn gating(trace: &[Event], gate: &Gate, delay_us: u64, checks: &mut Checks) {
     let before = &trace[..gate.index];
-    let states = MASTERS.map(|m| {
-        activity(before, &m)
-            .last()
-            .copied()
-            .unwrap_or((0, 0, false))
-    });
-    let active = states.iter().filter(|s| s.2).count();
+    let states = MASTERS.map(|m| activity(before, &m).last().copied());
+    let states: Vec<Change> = states.into_iter().flatten().collect();
+    let active = states.iter().filter(|s| s.active).count();
     let opened = gates(before).last().map_or(0, |g| g.at_us);
-    let last = states.iter().map(|s| s.1).max().unwrap_or(0).max(opened);
+    let last = states
+        .iter()
+        .map(|s| s.at_us)
+        .max()
+        .unwrap_or(0)
+        .max(opened);
     let waited = gate.at_us.saturating_sub(last);
     let evidence = format!(
         "{active} masters active; the last activity was {:.1} ms before, the delay is {:.1} ms",
@@ -253,13 +202,9 @@ fn gating(trace: &[Event], gate: &Gate, delay_us: u64, checks: &mut Checks) {
 
 /// While the clock stands: no register access at all.
 fn silence(trace: &[Event], gate: &Gate, gates: &[Gate], checks: &mut Checks) {
-    let next = gates.iter().find(|g| g.index > gate.index);
-    let span = &trace[gate.index..next.map_or(trace.len(), |g| g.index)];
-    let touched = span
-        .iter()
-        .filter(|e| e.name.ends_with("_mmio") && e.name.starts_with("smmuv3"))
-        .count();
-    let length = next.map_or(0, |g| g.at_us - gate.at_us);
+    let span = gates::while_low(trace, gates, gate);
+    let touched = span.iter().filter(|e| gates::touches_smmu(e)).count();
+    let length = span.last().map_or(0, |e| e.at_us - gate.at_us);
     let evidence = format!(
         "QEMU trace: {touched} SMMU accesses in {:.1} ms",
         length as f64 / 1e3
@@ -286,9 +231,9 @@ fn waking(trace: &[Event], gate: &Gate, checks: &mut Checks) {
         .filter_map(|m| {
             activity(trace, m)
                 .into_iter()
-                .find(|c| c.2 && c.0 > gate.index)
+                .find(|c| c.active && c.index > gate.index)
         })
-        .map(|c| c.0 - gate.index)
+        .map(|c| c.index - gate.index)
         .min();
     let flushed = after[..enabled.unwrap_or(0)]
         .iter()
@@ -318,9 +263,9 @@ fn waking(trace: &[Event], gate: &Gate, checks: &mut Checks) {
 /// A master's row.
 pub fn master_lane(trace: &[Event], master: &Master, zero: u64, end_us: u64) -> Lane {
     let mut changes = vec![(0, "idle".to_string())];
-    for (_, at, active) in activity(trace, master) {
-        let state = if active { "active" } else { "idle" };
-        changes.push((at.saturating_sub(zero), state.to_string()));
+    for change in activity(trace, master) {
+        let state = if change.active { "active" } else { "idle" };
+        changes.push((change.at_us.saturating_sub(zero), state.to_string()));
     }
     Lane::from_changes(master.name, "master", &changes, end_us)
 }
@@ -340,8 +285,8 @@ pub fn smmu_lane(trace: &[Event], zero: u64, end_us: u64) -> Lane {
         } else {
             let mut moved = false;
             for (changes, active) in masters.iter_mut().zip(&mut active) {
-                if let Some(change) = changes.next_if(|c| c.0 == index) {
-                    (*active, moved) = (change.2, true);
+                if let Some(change) = changes.next_if(|c| c.index == index) {
+                    (*active, moved) = (change.active, true);
                 }
             }
             if !moved {

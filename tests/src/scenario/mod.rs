@@ -5,20 +5,19 @@
 
 mod account;
 mod canary;
-mod director;
 mod evidence;
 mod hardware;
 
 use crate::checks::Checks;
 use crate::console::End;
 use crate::devicetree::Template;
+use crate::director::{self, Director};
 use crate::guest::Vm;
-use crate::machine::{Finished, Machine};
+use crate::machine::{Finished, Machine, Running};
 use crate::report::{MasterSummary, Report, SmmuSummary, VmSummary};
 use crate::setup::{Setup, bootargs};
 use crate::timeline::{Lane, Mark, Timeline, epoch_us};
 use crate::{Result, crc, paths};
-use director::Director;
 use hardware::MASTERS;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -51,7 +50,11 @@ pub fn run() -> Result<bool> {
         "machine started; console in {}",
         dir.join("console.log").display()
     );
-    let end = director.watch(&mut running, LIMIT)?;
+    let mut host = |what: &str, running: &mut Running, checks: &mut Checks| match what {
+        BUSY => canary::check(running, checks),
+        _ => Ok(()),
+    };
+    let end = director.watch(&mut running, LIMIT, &mut host)?;
     if end == End::TimedOut {
         let evidence = format!("still running after {LIMIT:?}");
         director

@@ -1,7 +1,6 @@
-//! Listens to the guests, answers them, lets them wait for each other, and
-//! looks into the machine's memory at the right moments.
+//! Listens to the guests, answers them, lets them wait for each other, wakes
+//! those that sleep, and does the host's part at the right moments.
 
-use super::canary;
 use crate::Result;
 use crate::checks::Checks;
 use crate::console::{End, Line};
@@ -22,7 +21,17 @@ pub struct Mark {
     pub what: String,
 }
 
-/// The host's side of the scenario.
+/// What the host does when a guest sets a mark, or all have met: it is told
+/// which.
+pub type Hook<'h> = &'h mut dyn FnMut(&str, &mut Running, &mut Checks) -> Result<()>;
+
+/// A guest that suspends itself says so before; after this long without a
+/// word from anyone it is asleep, and a key wakes it.
+const ASLEEP: Duration = Duration::from_secs(2);
+const SUSPENDS: &str = "suspend";
+const RESUMED: &str = "resumed";
+
+/// The host's side of a story that guests play.
 pub struct Director {
     /// VMs in the order of their consoles.
     pub vms: Vec<Vm>,
@@ -31,6 +40,7 @@ pub struct Director {
     /// Named moments.
     pub marks: Vec<Mark>,
     waiting: BTreeMap<String, Vec<usize>>,
+    asleep: Option<usize>,
 }
 
 impl Director {
@@ -41,19 +51,28 @@ impl Director {
             checks: Checks::default(),
             marks: Vec::new(),
             waiting: BTreeMap::new(),
+            asleep: None,
         }
     }
 
     /// Listens until the machine ends or the time is up.
-    pub fn watch(&mut self, running: &mut Running, limit: Duration) -> Result<End> {
+    pub fn watch(&mut self, running: &mut Running, limit: Duration, hook: Hook<'_>) -> Result<End> {
         let deadline = Instant::now() + limit;
         loop {
-            let line = match running.console.next(deadline) {
-                Ok(line) => line,
-                Err(end) => return Ok(end),
+            let patience = match self.asleep {
+                Some(_) => deadline.min(Instant::now() + ASLEEP),
+                None => deadline,
+            };
+            let line = match (running.console.next(patience), self.asleep) {
+                (Ok(line), _) => line,
+                (Err(End::TimedOut), Some(index)) if Instant::now() < deadline => {
+                    running.console.send(&typed(index, ""))?;
+                    continue;
+                }
+                (Err(end), _) => return Ok(end),
             };
             if let Some((index, said)) = self.heard(&line) {
-                self.react(index, said, &line, running)?;
+                self.react(index, said, &line, running, hook)?;
             }
         }
     }
@@ -71,17 +90,23 @@ impl Director {
         said: Said,
         line: &Line,
         running: &mut Running,
+        hook: Hook<'_>,
     ) -> Result<()> {
         if let Said::Fact(key, what) = &said
             && key == "mark"
         {
             self.mark(line, &self.vms[index].name.clone(), what);
-            return Ok(());
+            match what.as_str() {
+                SUSPENDS => self.asleep = Some(index),
+                RESUMED => self.asleep = None,
+                _ => {}
+            }
+            return hook(what, running, &mut self.checks);
         }
         if let Said::Ask(question) = &said
             && let Some(point) = question.strip_prefix("meet ")
         {
-            return self.meet(point, index, line, running);
+            return self.meet(point, index, line, running, hook);
         }
         match self.vms[index].hear(said, line, &mut self.checks) {
             Some(answer) => running.console.send(&typed(index, &answer)),
@@ -104,6 +129,7 @@ impl Director {
         index: usize,
         line: &Line,
         running: &mut Running,
+        hook: Hook<'_>,
     ) -> Result<()> {
         let here = self.waiting.entry(point.to_string()).or_default();
         here.push(index);
@@ -111,9 +137,7 @@ impl Director {
             return Ok(());
         }
         self.mark(line, "all", point);
-        if point == super::BUSY {
-            canary::check(running, &mut self.checks)?;
-        }
+        hook(point, running, &mut self.checks)?;
         for index in self.waiting.remove(point).unwrap_or_default() {
             running.console.send(&typed(index, "go"))?;
         }
