@@ -7,6 +7,7 @@ use common::{LIMIT, board, dir, ok};
 use stagegate_tests::checks::Checks;
 use stagegate_tests::console::Line;
 use stagegate_tests::devicetree::Template;
+use stagegate_tests::gates;
 use stagegate_tests::guest::{self, Said, Vm};
 use stagegate_tests::machine::{Board, Finished};
 use stagegate_tests::paths;
@@ -82,19 +83,6 @@ fn run(version: Board) -> (Finished, Vec<(u64, String)>) {
     (ok(running.finish(LIMIT)), marks)
 }
 
-/// Movements of the gate: (index in the trace, microseconds, open).
-fn gates(trace: &[Event]) -> Vec<(usize, u64, bool)> {
-    let mut gates: Vec<(usize, u64, bool)> = Vec::new();
-    let of_gate = |e: &Event| e.name == "pl061_set_output" && e.number("output") == Some(GATE_LINE);
-    for (index, event) in trace.iter().enumerate().filter(|(_, e)| of_gate(e)) {
-        let open = event.number(" to") == Some(1);
-        if gates.last().map_or(open, |last| last.2 != open) {
-            gates.push((index, event.at_us, open));
-        }
-    }
-    gates
-}
-
 /// Nobody touches the SMMU or the device from this closing of the gate on;
 /// once it is open again, the SMMU is enabled before the device is touched.
 fn supplier_first(trace: &[Event], closed: usize, opened: usize) {
@@ -139,7 +127,7 @@ fn delays(lines: &[Line]) -> Vec<u64> {
 fn a_power_domain_gates_the_smmu(version: Board) {
     let (finished, marks) = run(version);
     assert!(finished.status.success());
-    let gates = gates(&finished.trace);
+    let gates = gates::movements(&finished.trace, GATE_LINE);
     let named = |what: &str| -> Vec<u64> {
         let at = marks.iter().filter(|m| m.1 == what).map(|m| m.0);
         at.collect()
@@ -153,16 +141,16 @@ fn a_power_domain_gates_the_smmu(version: Board) {
         // The marks' lines may come later than what they announce; the guest
         // sleeps for a second between them, in which nothing else moves.
         let span = idle[round].saturating_sub(500_000)..=woken[round];
-        let moved: Vec<_> = gates.iter().filter(|g| span.contains(&g.1)).collect();
+        let moved: Vec<_> = gates.iter().filter(|g| span.contains(&g.at_us)).collect();
         let [closed, opened] = moved[..] else {
             panic!("round {round}: the gate moved {moved:?}");
         };
-        assert!(!closed.2 && opened.2, "{closed:?} {opened:?}");
-        supplier_first(&finished.trace, closed.0, opened.0);
+        assert!(!closed.open && opened.open, "{closed:?} {opened:?}");
+        supplier_first(&finished.trace, closed.index, opened.index);
         println!(
             "round {round}: low for {} ms, high {} us before the driver said it was bound",
-            (opened.1 - closed.1) / 1000,
-            woken[round] - opened.1
+            (opened.at_us - closed.at_us) / 1000,
+            woken[round] - opened.at_us
         );
     }
     let delays = delays(&finished.lines);
