@@ -95,17 +95,39 @@ pub fn start_hosted(machine: Machine, cases: &str, dir: &Path) -> Result<Running
 /// As [`start_hosted`], with an `edu` device behind an SMMU whose clock can be
 /// gated, and whose power the guest tells by hypercall.
 pub fn start_with_device(machine: Machine, cpus: u32, cases: &str, dir: &Path) -> Result<Running> {
-    let machine = machine.args(["-device", "edu,addr=06.0,dma_mask=0xffffffffffff"]);
-    let mut setup = Setup::new(machine)?;
+    let mut setup = Setup::new(with_edu(machine, &[6]))?;
     let kernel = setup.module(&image()?)?;
     setup.overlay(Template::named("clock-gate")?);
-    let device = "devices { #address-cells = <1>; #size-cells = <0>; device@0 { reg = <0>; \
-                  device = <&pcie 0x30>; stagegate,power-source = \"hypercall\"; }; };";
     setup.vms(&[VmSpec {
-        more: device.to_string(),
-        ..spec(&kernel, NAME, cpus, cases)
+        cpus,
+        ..with_devices(&kernel, cases, &[6])
     }]);
     setup.start(dir)
+}
+
+/// A machine with `edu` devices in these slots.
+pub fn with_edu(machine: Machine, slots: &[u32]) -> Machine {
+    slots.iter().fold(machine, |machine, slot| {
+        let device = format!("edu,addr={slot:02x}.0,dma_mask=0xffffffffffff");
+        machine.args(["-device", &device])
+    })
+}
+
+/// A VM that runs cases, with the devices in these slots, whose power it tells
+/// by hypercall.
+pub fn with_devices(kernel: &Module, cases: &str, slots: &[u32]) -> VmSpec<'static> {
+    let devices = slots.iter().map(|slot| {
+        format!(
+            "device@{slot} {{ reg = <{slot}>; label = \"edu{slot}\"; device = <&pcie {:#x}>; \
+             stagegate,power-source = \"hypercall\"; }};",
+            slot << 3
+        )
+    });
+    let devices: String = devices.collect();
+    VmSpec {
+        more: format!("devices {{ #address-cells = <1>; #size-cells = <0>; {devices} }};"),
+        ..spec(kernel, NAME, 1, cases)
+    }
 }
 
 /// A VM that runs cases.

@@ -5,6 +5,7 @@ mod bench;
 mod dma;
 mod gic;
 mod hypercall;
+mod power;
 mod psci;
 mod sysreg;
 mod timer;
@@ -82,13 +83,14 @@ pub fn need_three_cpus() -> Outcome {
     }
 }
 
-const GROUPS: [&[Case]; 8] = [
+const GROUPS: [&[Case]; 9] = [
     psci::CASES,
     gic::CASES,
     timer::CASES,
     sysreg::CASES,
     hypercall::CASES,
     dma::CASES,
+    power::CASES,
     bad::CASES,
     bench::CASES,
 ];
