@@ -74,7 +74,7 @@ pub fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> 
         match streams(board, device) {
             Ok(streams) => wanted.push((device, streams)),
             // The operator wrote that it may run without.
-            Err(_) if device.optional => wanted.push((device, Vec::new())),
+            Err(_) if device.optional || device.bypass => wanted.push((device, Vec::new())),
             Err(why) => refuse(device, &why),
         }
     }

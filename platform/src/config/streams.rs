@@ -8,7 +8,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The device's streams, and why it must not run without.
+/// The device's streams, and why it must not run without. A device that is to
+/// bypass its SMMU has streams too: without a word to the SMMU they terminate.
 pub(super) fn read(
     r: &mut Reader<'_, '_>,
     id: NodeId,
@@ -24,9 +25,8 @@ pub(super) fn read(
             what,
             "remove it to protect the others",
         );
-        return Vec::new();
     }
-    let (found, property) = match kind {
+    let (mut found, property) = match kind {
         DeviceKind::Pci { host, rid, .. } => {
             let stream = r.board.pci_hosts.get(*host).and_then(|h| h.stream(*rid));
             (stream.into_iter().collect(), "iommu-map")
@@ -41,6 +41,10 @@ pub(super) fn read(
             }
         },
     };
+    if bypass {
+        found.retain(|stream| works(r, stream));
+        return found;
+    }
     if found.is_empty() {
         let what = format!("no SMMU stands before it: no {property} names one");
         let remedy = "add one to the board, or accept the risk with stagegate,bypass";
@@ -50,6 +54,12 @@ pub(super) fn read(
         .into_iter()
         .filter(|s| usable(r, id, s, optional))
         .collect()
+}
+
+/// Whether the stream leads to an Arm SMMU that is enabled.
+fn works(r: &Reader<'_, '_>, stream: &StreamId) -> bool {
+    let index = r.board.smmu_at(stream.smmu);
+    index.is_some_and(|index| r.board.smmus.get(index).is_some_and(|s| s.enabled))
 }
 
 /// Whether the stream's SMMU can serve it.

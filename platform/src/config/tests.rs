@@ -192,6 +192,18 @@ fn what_switches_a_tbu_is_not_given_away() {
     });
 }
 
+/// Bypass is something that the SMMU must be told: without its streams the
+/// device would be denied.
+#[test]
+fn a_device_that_bypasses_keeps_its_streams() {
+    let edit = ("device@1 {", "device@1 { stagegate,bypass;");
+    plan_with(edit, Inputs::default(), |_, plan, report| {
+        assert!(!report.has_errors(), "{report:?}");
+        let device = &plan.vms[0].devices[1];
+        assert!(device.bypass && !device.streams.is_empty());
+    });
+}
+
 #[test]
 fn masters_that_never_idle_keep_their_smmu_on() {
     let edit = (
