@@ -21,7 +21,7 @@ suite() { # suite TITLE COMMAND...
 }
 
 suite "host tests" cargo test --workspace --exclude stagegate-tests --no-fail-fast "$@"
-suite "runner and QEMU tests" cargo test --release -p stagegate-tests --no-fail-fast "$@"
+suite "runner and QEMU tests" cargo test --profile runner -p stagegate-tests --no-fail-fast "$@"
 
 awk -v bad=$status '
     /^test result:/ { passed += $4; failed += $6; skipped += $8 }
