@@ -206,3 +206,58 @@ fn half_a_stock_kernel_beside_a_whole_guest() {
     let done = |l: &Line| l.is("good", "DONE passed 1 failed 0");
     assert!(finished.lines.iter().any(done), "{:#?}", finished.lines);
 }
+
+/// Two functions behind one bridge to conventional PCI, which sends for both
+/// under one requester id and lets them reach each other.
+fn behind_one_bridge(dir: &str, one: &str, two: &str) -> Vec<Line> {
+    let mut machine = Machine::virt(3, 1024);
+    machine.smmu = true;
+    let mut setup = ok(Setup::new(machine.args([
+        "-device",
+        "pcie-pci-bridge,id=conventional,addr=5",
+        "-device",
+        "edu,bus=conventional,addr=1",
+        "-device",
+        "edu,bus=conventional,addr=2",
+    ])));
+    setup.overlay(ok(devicetree::Template::named("clock-gate")));
+    let kernel = ok(setup.module(&ok(cases::image())));
+    let spec = |name, devices: &str| VmSpec {
+        more: format!("devices {{ #address-cells = <1>; #size-cells = <0>; {devices} }};"),
+        ..spec(&kernel, name, 1, "psci-version")
+    };
+    setup.vms(&[spec("one", one), spec("two", two)]);
+    let finished = ok(ok(setup.start(&self::dir(dir))).finish(LIMIT));
+    assert!(finished.status.success(), "{:#?}", finished.lines);
+    for name in ["one", "two"] {
+        let done = |l: &Line| l.is(name, "DONE passed 1 failed 0");
+        assert!(finished.lines.iter().any(done), "{:#?}", finished.lines);
+    }
+    finished.lines
+}
+
+const FIRST: &str = "device@0 { reg = <0>; label = \"first\"; device = <&pcie 0x108>; \
+                     stagegate,power-source = \"hypercall\"; };";
+const SECOND: &str = "device@1 { reg = <1>; label = \"second\"; device = <&pcie 0x110>; \
+                      stagegate,power-source = \"hypercall\"; };";
+
+#[test]
+fn functions_that_reach_each_other_in_two_vms() {
+    let lines = behind_one_bridge("refused-group", FIRST, SECOND);
+    let words = [
+        "error: two: second: function 01:02.0 can reach function 01:01.0 of one",
+        "give both to one VM",
+        "it is not given",
+    ];
+    let all = |l: &&Line| words.iter().all(|word| l.text.contains(word));
+    assert_eq!(lines.iter().filter(all).count(), 1, "{lines:#?}");
+}
+
+/// The same two in one VM are nobody's trouble.
+#[test]
+fn functions_that_reach_each_other_in_one_vm() {
+    let both = format!("{FIRST} {SECOND}");
+    let lines = behind_one_bridge("group-of-one-vm", &both, "");
+    let refused = |l: &Line| l.text.contains("not given");
+    assert!(!lines.iter().any(refused), "{lines:#?}");
+}

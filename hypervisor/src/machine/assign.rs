@@ -1,6 +1,7 @@
 //! Gives devices to a VM: links them to their SMMUs, puts PCI functions behind
 //! its host bridge and wires interrupts.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use platform::config::{DeviceConfig, DeviceKind, PowerSource, VmConfig};
@@ -42,25 +43,48 @@ fn bridge(board: &Board, name: &str, given: &[&DeviceConfig]) -> Result<Option<V
     }
 }
 
+/// A device and all its streams.
+type Wanted<'c> = (&'c DeviceConfig, Vec<Stream>);
+
 /// Every stream of a device: those of the configuration, and those under which
-/// bridges may send a PCI function's transactions.
+/// bridges may send a PCI function's transactions. What a bridge sends for
+/// several of the VM's functions belongs to the first of them in `others`.
 ///
 /// # Errors
 /// An SMMU or TBU in front of it does not work.
-fn streams(board: &Board, device: &DeviceConfig) -> Result<Vec<Stream>, &'static str> {
-    let mut ids = device.streams.clone();
+fn streams(
+    board: &Board,
+    device: &DeviceConfig,
+    others: &[Wanted<'_>],
+) -> Result<Vec<Stream>, &'static str> {
+    let list: Result<Vec<Stream>, _> = device.streams.iter().map(smmus::stream).collect();
+    let mut list = list?;
     if let DeviceKind::Pci { host, rid, .. } = device.kind
         && !device.streams.is_empty()
     {
         let facts = board.pci_hosts.get(host);
         let aliases = pci::requesters(host, rid).into_iter();
-        ids.extend(aliases.filter_map(|alias| facts?.stream(alias)));
+        for alias in aliases.filter_map(|alias| facts?.stream(alias)) {
+            let stream = smmus::stream(&alias)?;
+            if !others.iter().any(|(_, taken)| taken.contains(&stream)) {
+                list.push(stream);
+            }
+        }
     }
-    let list: Result<Vec<Stream>, _> = ids.iter().map(smmus::stream).collect();
-    let mut list = list?;
     list.sort_unstable();
     list.dedup();
     Ok(list)
+}
+
+/// What must hold before a device may be given to this VM.
+///
+/// # Errors
+/// Why it may not.
+fn admit(config: &VmConfig, device: &DeviceConfig) -> Result<(), String> {
+    match device.kind {
+        DeviceKind::Pci { host, rid, .. } => pci::give(host, rid, &config.name),
+        DeviceKind::Platform { .. } => Ok(()),
+    }
 }
 
 /// Links the VM's masters and wires their interrupts. A device that its SMMU
@@ -69,9 +93,13 @@ pub fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> 
     let refuse = |device: &DeviceConfig, why: &dyn core::fmt::Display| {
         log::error!("{}: {}: {why}: it is not given", config.name, device.name);
     };
-    let mut wanted = Vec::new();
+    let mut wanted: Vec<Wanted<'_>> = Vec::new();
     for device in &config.devices {
-        match streams(board, device) {
+        if let Err(why) = admit(config, device) {
+            refuse(device, &why);
+            continue;
+        }
+        match streams(board, device, &wanted) {
             Ok(streams) => wanted.push((device, streams)),
             // The operator wrote that it may run without.
             Err(_) if device.optional || device.bypass => wanted.push((device, Vec::new())),

@@ -1,6 +1,7 @@
 //! PCI: the board's host bridges, and each VM's virtual one joined to its
 //! tables and its masters' power.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use pgtable::Attrs;
@@ -16,7 +17,7 @@ use crate::arch::{mmio, timer};
 use crate::guest::map;
 use crate::pci::{
     BarMapping, Delay, Ecam, Effects, HostConfig, HostWindow, HostWindows, MapDenied, MsiPolicy,
-    PciError, PowerDenied, Rid, Topology, VirtualHost, bring_up, place,
+    PciError, PowerDenied, Rid, Topology, VirtualHost, acs, bring_up, place,
 };
 use crate::power::evidence::{Event, Word};
 use crate::vgic::SPI_BASE;
@@ -25,6 +26,8 @@ use crate::vgic::SPI_BASE;
 struct Host {
     ecam: Ecam<Window>,
     topology: Topology,
+    /// Names of the VMs that have groups of its functions.
+    owners: SpinMutex<acs::Owners<String>>,
 }
 
 static HOSTS: Once<Vec<Option<Host>>> = Once::new();
@@ -54,7 +57,11 @@ fn host(facts: &facts::PciHost) -> Option<Host> {
             for error in place::unplaced(&topology) {
                 log::warn!("{}: {error}", facts.path);
             }
-            Some(Host { ecam, topology })
+            Some(Host {
+                ecam,
+                topology,
+                owners: SpinMutex::new(acs::Owners::default()),
+            })
         }
         Err(error) => {
             log::error!("{}: {error}: its devices are given to nobody", facts.path);
@@ -91,6 +98,31 @@ pub fn requesters(host: usize, rid: u16) -> Vec<u16> {
             .iter()
             .map(|rid| rid.0)
             .collect()
+    })
+}
+
+/// Gives a function of host bridge `host` to the VM of this name, and with it
+/// all that it can reach without passing the SMMU.
+///
+/// # Errors
+/// Another VM has one of those, in words.
+pub fn give(host: usize, rid: u16, vm: &str) -> Result<(), String> {
+    let Some(host) = HOSTS.get().and_then(|hosts| hosts.get(host)?.as_ref()) else {
+        // Its devices are given to nobody.
+        return Ok(());
+    };
+    let given = host
+        .owners
+        .lock()
+        .give(&host.topology, Rid(rid), String::from(vm));
+    given.map_err(|other| {
+        alloc::format!(
+            "function {} can reach function {} of {} without passing the SMMU; \
+             give both to one VM, or put one behind a port with access control",
+            Rid(rid),
+            other.function,
+            other.owner
+        )
     })
 }
 

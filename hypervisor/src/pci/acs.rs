@@ -5,6 +5,8 @@
 //! every transaction go up. Functions that cannot be kept apart form a group,
 //! and one group belongs to one VM.
 
+use alloc::vec::Vec;
+
 use super::caps::find_extended;
 use super::config::ConfigSpace;
 use super::regs::{ext, pcie};
@@ -44,6 +46,64 @@ pub fn group(topology: &Topology, function: &Function) -> Rid {
     match siblings_apart(topology, leader) {
         true => leader.rid,
         false => leader.rid.sibling(0),
+    }
+}
+
+/// Whom the groups of one host bridge were given to, `W` as the caller knows
+/// them. A function that was given to nobody is silent and counts for nothing.
+#[derive(Debug)]
+pub struct Owners<W> {
+    given: Vec<Given<W>>,
+}
+
+#[derive(Debug)]
+struct Given<W> {
+    group: Rid,
+    owner: W,
+    first: Rid,
+}
+
+/// A function of the same group was given to somebody else before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inseparable<W> {
+    /// That function.
+    pub function: Rid,
+    /// Whose it is.
+    pub owner: W,
+}
+
+impl<W> Default for Owners<W> {
+    fn default() -> Self {
+        Self { given: Vec::new() }
+    }
+}
+
+impl<W: Clone + PartialEq> Owners<W> {
+    /// Gives a function to `owner`, and with it its group. A function that is
+    /// not there has no group.
+    ///
+    /// # Errors
+    /// The group is somebody else's; nothing was given.
+    pub fn give(&mut self, topology: &Topology, rid: Rid, owner: W) -> Result<(), Inseparable<W>> {
+        let Ok(function) = topology.get(rid) else {
+            return Ok(());
+        };
+        let group = group(topology, function);
+        match self.given.iter().find(|given| given.group == group) {
+            Some(given) if given.owner == owner => {}
+            Some(given) => {
+                return Err(Inseparable {
+                    function: given.first,
+                    owner: given.owner.clone(),
+                });
+            }
+            None => self.given.push(Given {
+                group,
+                owner,
+                first: rid,
+            }),
+        }
+        Ok(())
     }
 }
 

@@ -225,6 +225,50 @@ fn groups_are_what_access_control_cannot_keep_apart() {
     );
 }
 
+/// What cannot be kept apart goes to one VM, whoever comes first.
+#[test]
+fn a_group_has_one_owner() {
+    let pci = machine();
+    let topology = bring_up(&pci, (0, 15), &WINDOWS, 4096).unwrap();
+    let rid = |id| rid_of(&topology, id);
+    let mut owners = acs::Owners::default();
+    // Two functions of one device.
+    owners.give(&topology, rid(0x11e8_1234), "one").unwrap();
+    let refused = owners.give(&topology, rid(0x11e9_1234), "two");
+    let inseparable = |id, owner| {
+        Err(acs::Inseparable {
+            function: rid(id),
+            owner,
+        })
+    };
+    assert_eq!(refused, inseparable(0x11e8_1234, "one"));
+    owners.give(&topology, rid(0x11e9_1234), "one").unwrap();
+    // Two devices below a port that does not isolate.
+    owners.give(&topology, rid(0x1533_8086), "two").unwrap();
+    let refused = owners.give(&topology, rid(0x1041_1af4), "one");
+    assert_eq!(refused, inseparable(0x1533_8086, "two"));
+    owners.give(&topology, rid(0x1041_1af4), "two").unwrap();
+    // Apart from everything, and not there at all.
+    owners.give(&topology, rid(0x10d3_8086), "three").unwrap();
+    owners.give(&topology, rid(0x0010_1b36), "four").unwrap();
+    owners.give(&topology, Rid::new(15, 31, 7), "five").unwrap();
+}
+
+#[test]
+fn devices_behind_a_conventional_bridge_go_together() {
+    let mut pci = FakePci::new(0);
+    let port = pci.add(None, 1, 0, FakeFn::root_port().acs());
+    let to_pci = FakeFn::new(0x8112_10b5, 1).pcie(pcie::TO_PCI, false);
+    let bridge = pci.add(Some(port), 0, 0, to_pci);
+    pci.add(Some(bridge), 5, 0, FakeFn::endpoint(7));
+    pci.add(Some(bridge), 6, 0, FakeFn::endpoint(8));
+    let topology = bring_up(&pci, (0, 15), &WINDOWS, 4096).unwrap();
+    let mut owners = acs::Owners::default();
+    owners.give(&topology, rid_of(&topology, 7), 1).unwrap();
+    let refused = owners.give(&topology, rid_of(&topology, 8), 2);
+    assert_eq!(refused.unwrap_err().owner, 1);
+}
+
 #[test]
 fn conventional_bridges_lend_their_requester_id() {
     let mut pci = FakePci::new(0);
