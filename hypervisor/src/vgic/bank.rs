@@ -30,6 +30,8 @@ pub(super) struct Bank {
     pub held_active: AtomicU32,
     /// Bound to a physical interrupt, in `physical`.
     pub bound: AtomicU32,
+    /// Somebody wants to know when the guest routes it elsewhere.
+    pub watched: AtomicU32,
     /// The bound physical interrupt is active, and deactivating it is still
     /// to be handed to a list register or done by hand.
     pub owed: AtomicU32,

@@ -70,6 +70,23 @@ impl Vgic {
         Ok(())
     }
 
+    /// Lets a GICv3 guest's new routes of SPI `intid` show in
+    /// [`Effects::hw`](super::Effects): for messages, which have no physical
+    /// SPI but come to some CPU. An `intid` the VM does not have is ignored.
+    pub fn watch_spi(&self, intid: u32) {
+        let found = self.locate(0, intid).filter(|_| intid >= SPI_BASE);
+        if let Some((bank, bit)) = found {
+            bank.watched.fetch_or(1_u32.wrapping_shl(bit), SeqCst);
+        }
+    }
+
+    /// The vCPU that SPI `intid` goes to, by the guest's routing.
+    #[must_use]
+    pub fn spi_target(&self, intid: u32) -> Option<usize> {
+        let (bank, bit) = self.locate(0, intid).filter(|_| intid >= SPI_BASE)?;
+        self.target(bank, bit)
+    }
+
     /// What the guest wants of SPI `intid`; `None` if it is not bound to a
     /// physical one.
     #[must_use]

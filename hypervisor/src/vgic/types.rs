@@ -100,7 +100,8 @@ impl HwChanges {
 pub struct Effects {
     /// vCPUs to kick.
     pub kick: Kick,
-    /// Passthrough interrupts to look at. Empty for a VM without devices.
+    /// Passthrough interrupts to look at, and watched ones that were routed
+    /// anew. Empty for a VM without devices.
     pub hw: HwChanges,
 }
 

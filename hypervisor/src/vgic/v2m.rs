@@ -8,12 +8,18 @@
 use super::{Kick, SPI_BASE, Vgic};
 
 /// `MSI_TYPER`: first SPI 25:16, number of SPIs 9:0.
-const MSI_TYPER: usize = 0x008;
+pub const MSI_TYPER: usize = 0x008;
 /// `MSI_SETSPI_NS`: SPI to make pending, 9:0.
 const MSI_SETSPI_NS: usize = 0x040;
 /// `MSI_IIDR`.
 const MSI_IIDR: usize = 0xfcc;
 const IIDR: u32 = 0x53 << 24 | 0x43b;
+
+/// First interrupt id and number of interrupts by a frame's `MSI_TYPER`.
+#[must_use]
+pub const fn typer_range(typer: u32) -> (u32, u32) {
+    (typer >> 16 & 0x3ff, typer & 0x3ff)
+}
 
 /// One frame and the SPIs that belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +35,23 @@ impl V2m {
     pub fn new(first: u32, count: u32) -> Option<Self> {
         let end = first.checked_add(count)?;
         (first >= SPI_BASE && end <= 1020 && count > 0).then_some(Self { first, count })
+    }
+
+    /// First interrupt id.
+    #[must_use]
+    pub const fn first(&self) -> u32 {
+        self.first
+    }
+
+    /// Number of interrupts.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The interrupt ids.
+    pub fn numbers(&self) -> core::ops::Range<u32> {
+        self.first..self.first.saturating_add(self.count)
     }
 
     /// Whether `intid` is one of this frame's.

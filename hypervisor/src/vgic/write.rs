@@ -330,7 +330,7 @@ impl Vgic {
         let whose = Whose::Spi((intid.wrapping_sub(SPI_BASE) >> 5) as usize);
         let mask = 1_u32.wrapping_shl(bit);
         let kick = self.touch_all(whose, bank, mask);
-        let mask = mask & bank.bound.load(SeqCst);
+        let mask = mask & (bank.bound.load(SeqCst) | bank.watched.load(SeqCst));
         let base = if mask == 0 { 0 } else { intid & !31 };
         Effects {
             kick,

@@ -28,6 +28,27 @@ fn passthrough_spis_report_what_the_guest_wants() {
 }
 
 #[test]
+fn a_watched_spi_tells_when_it_is_routed_and_nothing_else() {
+    both(|mut m| {
+        m.vgic.watch_spi(SPI);
+        assert_eq!(m.write_bit(0, 0x100, SPI).iter().count(), 0);
+        let told = m.route(0, SPI, 1);
+        let all = match m.vgic.version {
+            Version::V2 => vec![],
+            Version::V3 => vec![SPI],
+        };
+        assert_eq!(told.iter().collect::<Vec<_>>(), all);
+        assert_eq!(m.vgic.spi_target(SPI), Some(1));
+        assert_eq!(m.route(0, SPI + 1, 1).iter().count(), 0);
+        assert_eq!(m.vgic.hw_spi(SPI), None);
+        // Private and missing interrupts are not watched.
+        m.vgic.watch_spi(TIMER);
+        m.vgic.watch_spi(5000);
+        assert_eq!(m.vgic.spi_target(TIMER), None);
+    });
+}
+
+#[test]
 fn a_stopped_vm_leaves_no_physical_interrupt_active() {
     both(|mut m| {
         m.vgic.assign_hw_spi(SPI, 77).unwrap();
