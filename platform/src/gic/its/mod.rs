@@ -207,20 +207,22 @@ impl<M: Mmio, T: TableMemory> Its<M, T> {
         Ok(Some(Command::MapDevice { device, bits, itt }))
     }
 
-    /// Removes events that were mapped to `collection`; none of them is
-    /// pending any more, at any CPU, when this returns.
+    /// Removes events that may be mapped to any of `collections`; none of them
+    /// is pending any more, at any CPU, when this returns.
     ///
     /// # Errors
     /// The ITS does not answer.
-    pub fn discard(&mut self, mapped: &Events, collection: u16) -> Result<(), Error> {
-        let target = self.target(collection)?;
+    pub fn discard(&mut self, mapped: &Events, collections: &[u16]) -> Result<(), Error> {
         let device = mapped.device;
         if !self.itts.contains_key(&device) {
             return Err(Error::Device(device));
         }
         let discard = |event| Command::Discard { device, event };
         let mut commands: Vec<Command> = mapped.events.clone().map(discard).collect();
-        commands.push(Command::Sync { target });
+        for &collection in collections {
+            let target = self.target(collection)?;
+            commands.push(Command::Sync { target });
+        }
         self.run(&commands)
     }
 
