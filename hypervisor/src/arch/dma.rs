@@ -1,11 +1,12 @@
-//! What an SMMU driver needs of the machine: its registers, memory that it and
-//! the CPU share, and time.
+//! What drivers of SMMUs and of the interrupt controller need of the machine:
+//! registers, memory that they and the CPU share, and time.
 
-use alloc::alloc::{alloc, dealloc};
+use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use pgtable::Pa;
+use platform::gic::TableMemory;
 use smmu::Time;
 use smmu::mmio::{DirectMemory, Frames, Mmio};
 
@@ -47,6 +48,45 @@ static HEAP: Heap = Heap;
 pub fn memory() -> DirectMemory<'static> {
     // SAFETY: the heap is mapped at its physical addresses, write-back.
     unsafe { DirectMemory::new(&HEAP, 0) }
+}
+
+/// Memory for tables and queues of the interrupt controller, from the heap.
+#[derive(Debug, Clone, Copy)]
+pub struct GicMemory(());
+
+/// The one handle; what it takes is written through it alone.
+pub const GIC_MEMORY: GicMemory = GicMemory(());
+
+impl TableMemory for GicMemory {
+    fn take(&self, size: u64, align: u64) -> Option<u64> {
+        let (size, align) = (usize::try_from(size).ok()?, usize::try_from(align).ok()?);
+        let layout = Layout::from_size_align(size, align.max(4096))
+            .ok()
+            .filter(|l| l.size() > 0)?;
+        // SAFETY: the layout is not empty.
+        let block = unsafe { alloc_zeroed(layout) };
+        let at = NonNull::new(block)?.as_ptr().expose_provenance() as u64;
+        self.publish(at, size as u64);
+        Some(at)
+    }
+
+    fn write8(&self, at: u64, value: u8) {
+        let pointer = core::ptr::with_exposed_provenance_mut::<u8>(at as usize);
+        // SAFETY: the trait's rule: a block that `take` gave, never freed; no
+        // reference to it exists, the controller is the only other user.
+        unsafe { pointer.write_volatile(value) };
+    }
+
+    fn write64(&self, at: u64, value: u64) {
+        let pointer = core::ptr::with_exposed_provenance_mut::<u64>(at as usize);
+        // SAFETY: as above; aligned by the trait's rule.
+        unsafe { pointer.write_volatile(value) };
+    }
+
+    fn publish(&self, at: u64, len: u64) {
+        // Ends with a full barrier.
+        super::cache::clean(at, len);
+    }
 }
 
 /// The registers of the SMMU at physical `base`, `len` bytes long. `None` for

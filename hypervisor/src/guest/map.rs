@@ -35,12 +35,16 @@ pub const PCI_BUSES: u8 = 16;
 pub const UART_SPI: u32 = 1;
 /// SPI of INTA of slot 0; slot and pin add up modulo 4.
 pub const PCI_INTX_SPI: u32 = 3;
+/// First SPI (INTID − 32) of platform devices.
+pub const PASSED_SPI_BASE: u32 = 128;
 /// SPI of virtio-iommu.
 pub const VIRTIO_IOMMU_SPI: u32 = 16;
 /// SPI of the hypercall IOMMU's fault events.
 pub const IOMMU_EVENT_SPI: u32 = 17;
-/// First SPI (INTID − 32) of the GICv2m frame.
-pub const MSI_SPI_BASE: u32 = 48;
+/// First SPI (INTID − 32) of the GICv2m frame in front of an ITS: a multiple of
+/// 32, so that a function with several MSI vectors may put the vector's number
+/// into the low bits.
+pub const MSI_SPI_BASE: u32 = 64;
 /// SPIs of the GICv2m frame.
 pub const MSI_SPI_COUNT: u32 = 64;
 

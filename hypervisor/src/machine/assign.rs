@@ -10,22 +10,23 @@ use platform::tree::Tree;
 
 use super::boot::Stop;
 use super::masters::{Identity, Master};
+use super::messages::{self, Messages};
 use super::passed::{Allocator, Passed};
 use super::pci::{self, VmHost};
 use super::smmus::{self, Stream};
 use super::vm::Vm;
-use crate::pci::Rid;
+use crate::pci::{MsiPolicy, Rid};
 use crate::power::evidence::Source;
 
-/// The VM's virtual host bridge with those of its PCI functions that it was
+/// Makes the VM's virtual host bridge with those of its PCI functions that it was
 /// given, if there are any.
-fn bridge(board: &Board, name: &str, given: &[&DeviceConfig]) -> Result<Option<VmHost>, Stop> {
+fn bridge(board: &Board, vm: &mut Vm, given: &[&DeviceConfig]) -> Result<(), Stop> {
     let mut hosts = given.iter().filter_map(|device| match device.kind {
         DeviceKind::Pci { host, rid, .. } => Some((host, Rid(rid))),
         DeviceKind::Platform { .. } => None,
     });
     let Some((host, first)) = hosts.next() else {
-        return Ok(None);
+        return Ok(());
     };
     let mut rids = alloc::vec![first];
     for (other, rid) in hosts {
@@ -34,10 +35,16 @@ fn bridge(board: &Board, name: &str, given: &[&DeviceConfig]) -> Result<Option<V
         }
         rids.push(rid);
     }
-    match VmHost::new(board, host, &rids) {
-        Ok(bridge) => Ok(Some(bridge)),
+    vm.messages = messages::offer(board, vm, host, &rids);
+    let messages = vm.messages.as_ref();
+    let msi = messages.map_or(MsiPolicy::None, Messages::policy);
+    match VmHost::new(board, host, &rids, msi) {
+        Ok(bridge) => {
+            vm.devices.pci = Some(bridge);
+            Ok(())
+        }
         Err(error) => {
-            log::error!("{name}: {error}");
+            log::error!("{}: {error}", vm.name);
             Err(Stop("a PCI device cannot be given to it"))
         }
     }
@@ -132,7 +139,7 @@ pub fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> 
             Err(error) => refuse(device, &error),
         }
     }
-    vm.devices.pci = bridge(board, &config.name, &given)?;
+    bridge(board, vm, &given)?;
     let mut room = Allocator::new();
     for (index, device) in given.into_iter().enumerate() {
         if let Some(rid) = vm.masters[index].rid {
@@ -148,7 +155,8 @@ pub fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> 
             Err(why) => refuse(device, &why),
         }
     }
-    for line in vm.pci_lines() {
+    let messages = vm.messages.iter().flat_map(Messages::lines);
+    for line in vm.pci_lines().into_iter().chain(messages) {
         if line.assign(vm).is_err() {
             log::error!(
                 "{}: interrupt {} cannot be given to it",

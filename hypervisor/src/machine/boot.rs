@@ -14,7 +14,7 @@ use platform::region::Region;
 use platform::report::Report;
 use platform::tree::Tree;
 
-use super::{board, compose, console, gic, irq, owners};
+use super::{board, compose, console, gic, irq, messages, owners};
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::ram::{self, RamMap};
 use crate::arch::{boot, heap, mmu, smp, vectors};
@@ -232,6 +232,7 @@ fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Sto
     gic::init(gic).map_err(|_| Stop("the interrupt controller does not answer"))?;
     let vms = compose::vms(tree, facts, memory, order.len())?;
     publish_cpus(&order, &vms);
+    messages::set_owners(&vms);
     irq::set_owners(
         owners::private_interrupts(facts)?,
         owners::owners(facts, &vms),

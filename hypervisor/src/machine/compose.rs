@@ -119,6 +119,7 @@ fn vm(
         devices: Devices::new(None),
         masters: Vec::new(),
         passed: Vec::new(),
+        messages: None,
         scmi: None,
         iommu: config.iommu,
         dma: Once::new(),

@@ -61,6 +61,9 @@ impl Devices {
         if let (Some(viommu), Some(offset)) = (viommu(vm), within(map::VIRTIO_IOMMU, ipa)) {
             return Some(viommu.read(offset as u64, size));
         }
+        if let (Some(messages), Some(offset)) = (&vm.messages, within(map::GICV2M, ipa)) {
+            return Some(messages.frame.read(offset).into());
+        }
         let offset = within(map::UART, ipa)?;
         let (value, outcome) = self.uart.read(offset, |high| vm.uart_line(high));
         irq::kick_vcpus(vm, outcome.line.unwrap_or_default().without(me.index));
@@ -82,6 +85,11 @@ impl Devices {
             } else {
                 Stored::Done
             };
+        }
+        if let (Some(messages), Some(offset)) = (&vm.messages, within(map::GICV2M, ipa)) {
+            let kick = messages.frame.write(&vm.vgic, offset, value as u32);
+            irq::kick_vcpus(vm, kick.without(me.index));
+            return Stored::Done;
         }
         let Some(offset) = within(map::UART, ipa) else {
             return Stored::Nothing;

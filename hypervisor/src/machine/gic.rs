@@ -7,8 +7,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use platform::facts::{self, GicKind};
+use platform::gic::its::RedistributorId;
 use platform::gic::{
-    CpuInterface, Distributor, Error, Gich, Local, Redistributor, Target, Version, is_strided,
+    CpuInterface, CpuLpis, Distributor, Error, Gich, Local, Redistributor, Target, Version,
+    is_strided,
 };
 use platform::mmio::Window;
 use spin::Once;
@@ -21,8 +23,8 @@ use crate::vgic::{GichRegisters, ListRegisters, Lr, Maintenance};
 
 struct Gic {
     distributor: Distributor<Window>,
-    /// Where this CPU's GICv3 redistributor is looked for.
-    redistributors: Vec<Window>,
+    /// Where this CPU's GICv3 redistributor is looked for, with the address.
+    redistributors: Vec<(u64, Window)>,
     stride: Option<usize>,
     /// GICv2's memory-mapped interfaces; banked, so one for all CPUs.
     v2: Option<V2>,
@@ -59,7 +61,11 @@ pub fn init(facts: &facts::Gic) -> Result<(), Error> {
     let distributor = Distributor::new(window(&facts.distributor), version);
     let gic = Gic {
         distributor,
-        redistributors: facts.redistributors.iter().map(window).collect(),
+        redistributors: facts
+            .redistributors
+            .iter()
+            .map(|region| (region.base, window(region)))
+            .collect(),
         stride: facts.stride.and_then(|s| usize::try_from(s).ok()),
         v2: (version == Version::V2)
             .then(|| v2(facts, distributor.names_product()))
@@ -120,14 +126,51 @@ fn local(gic: &Gic) -> Result<Local<Window>, Error> {
     if let Some(v2) = &gic.v2 {
         return Ok(Local::V2(gic.distributor, v2.cpu));
     }
+    redistributor(gic).map(|(_, found)| Local::V3(found))
+}
+
+/// This CPU's redistributor and the address of its first frame.
+fn redistributor(gic: &Gic) -> Result<(u64, Redistributor<Window>), Error> {
     let mpidr = board::this_mpidr();
-    let found = gic
-        .redistributors
-        .iter()
-        .find_map(|w| Redistributor::find(*w, w.len(), gic.stride, mpidr).ok());
-    found
-        .map(Local::V3)
-        .ok_or(Error::NoRedistributor(mpidr as u32))
+    let find = |&(base, window): &(u64, Window)| {
+        let found = Redistributor::find(window, window.len(), gic.stride, mpidr).ok()?;
+        Some((base + found.offset() as u64, found))
+    };
+    let found = gic.redistributors.iter().find_map(find);
+    found.ok_or(Error::NoRedistributor(mpidr as u32))
+}
+
+/// First interrupt id beyond the LPIs, if there are any and this CPU's
+/// redistributor can take them.
+pub fn lpi_end() -> Option<u32> {
+    let gic = GIC.get()?;
+    let end = gic.distributor.lpi_end()?;
+    let (_, redistributor) = redistributor(gic).ok()?;
+    match redistributor.prepare_lpis() {
+        Ok(()) => Some(end),
+        Err(error) => {
+            log::warn!("no LPIs: {error:?}");
+            None
+        }
+    }
+}
+
+/// Lets this CPU, whose redistributor is awake, take LPIs by these tables.
+///
+/// # Errors
+/// It has no redistributor, or that one refuses.
+pub fn enable_lpis(tables: &CpuLpis) -> Result<RedistributorId, Error> {
+    let gic = GIC.get().ok_or(Error::Lpis)?;
+    let (address, redistributor) = redistributor(gic)?;
+    redistributor.enable_lpis(tables)?;
+    let number = (redistributor.typer() >> 8) as u16;
+    Ok(RedistributorId { address, number })
+}
+
+/// Whether `intid` is a shared interrupt of the board.
+pub fn is_shared(intid: u32) -> bool {
+    GIC.get()
+        .is_some_and(|gic| gic.distributor.check_spi(intid).is_ok())
 }
 
 /// Enables a private interrupt of this CPU.
@@ -179,18 +222,29 @@ pub fn forget_shared(intid: u32) {
     }
 }
 
-/// Takes the most urgent interrupt, in the CPU interface's own terms.
-pub fn acknowledge() -> Option<u32> {
-    let raw = match &GIC.get()?.v2 {
-        None => gic_cpu::acknowledge(),
-        Some(v2) => v2.cpu.acknowledge(),
-    };
-    (intid(raw) < 1020).then_some(raw)
+/// An interrupt that this CPU has taken.
+#[derive(Clone, Copy)]
+pub struct Taken {
+    /// What [`end`] and [`deactivate`] want to hear.
+    pub raw: u32,
+    /// The interrupt id: GICv2 adds the sender to it.
+    pub intid: u32,
 }
 
-/// The interrupt id in what [`acknowledge`] returned: GICv2 adds the sender.
-pub const fn intid(raw: u32) -> u32 {
-    raw & 0x3ff
+/// Takes the most urgent interrupt.
+pub fn acknowledge() -> Option<Taken> {
+    let (raw, intid) = match &GIC.get()?.v2 {
+        None => {
+            let intid = gic_cpu::acknowledge();
+            (intid, intid)
+        }
+        Some(v2) => {
+            let raw = v2.cpu.acknowledge();
+            (raw, raw & 0x3ff)
+        }
+    };
+    // 1020 to 1023: there is none.
+    (!(1020..1024).contains(&intid)).then_some(Taken { raw, intid })
 }
 
 /// Drops the running priority.

@@ -13,6 +13,7 @@ use spin::mutex::SpinMutex;
 use stagegate_abi::{Event as Report, EventFlags, EventReason, PowerState, SmmuPower, StatsPage};
 
 use super::masters::Master;
+use super::messages::Messages;
 use super::smmus::{self, Unit};
 use super::vm::Vm;
 use crate::arch::tables::TableMemory;
@@ -46,7 +47,7 @@ impl GuestDma {
             tables: TableMemory::bounded(QUOTA),
             domains: SpinMutex::new(BTreeMap::new()),
         };
-        let fixed: [Fixed; 0] = [];
+        let fixed: Vec<Fixed> = vm.messages.iter().map(Messages::doorbell).collect();
         let core = VmDma::new(side, vm.id, vm.dma_shape(), &endpoints, &fixed, policy);
         let core: &'static VmDma<Side> = Box::leak(Box::new(core));
         Self {

@@ -6,12 +6,13 @@
 //! register; ours are deactivated at once.
 
 use alloc::collections::BTreeMap;
+use platform::gic::its::LPI_BASE;
 use spin::Once;
 
 use super::gic::{self, Lrs};
 use super::vcpu::VcpuRef;
 use super::vm::Vm;
-use super::{board, console};
+use super::{board, console, its, messages};
 use crate::arch::{cache, regs};
 use crate::guest::map;
 use crate::vgic::{Effects, Kick, SgiKind};
@@ -58,6 +59,7 @@ pub fn set_owners(private: Private, shared: BTreeMap<u32, Owner>) {
 /// The interrupt controller has no part for this CPU.
 pub fn init_cpu() -> Result<(), platform::gic::Error> {
     gic::init_cpu()?;
+    its::init_cpu();
     gic::enable_private(KICK_SGI);
     if let Some(private) = PRIVATE.get() {
         for intid in [
@@ -105,12 +107,11 @@ pub fn kick_vcpus(vm: &Vm, which: Kick) {
 
 /// Handles every interrupt that is pending at this CPU.
 pub fn handle_all() {
-    while let Some(raw) = gic::acknowledge() {
-        let intid = gic::intid(raw);
-        let keep = handle(intid);
-        gic::end(raw);
+    while let Some(taken) = gic::acknowledge() {
+        let keep = handle(taken.intid);
+        gic::end(taken.raw);
         if !keep {
-            gic::deactivate(raw);
+            gic::deactivate(taken.raw);
         }
     }
 }
@@ -129,11 +130,16 @@ pub fn standby(me: &VcpuRef) {
     }
 }
 
-/// Handles one interrupt; true if a guest will deactivate it.
+/// Handles one interrupt; true if there is nothing to deactivate now: a guest
+/// will, or it is an LPI, which is never active.
 fn handle(intid: u32) -> bool {
     match intid {
         0..=15 => false,
         16..=31 => private(intid),
+        LPI_BASE.. => {
+            messages::received(intid);
+            true
+        }
         _ => shared(intid),
     }
 }
@@ -239,7 +245,7 @@ pub fn apply(me: &VcpuRef, effects: Effects) {
 /// Makes the physical side of assigned interrupt `number` what the guest wants.
 fn forward(vm: &Vm, number: u32) {
     let Some(wish) = vm.vgic.hw_spi(number) else {
-        return;
+        return messages::route(vm, number);
     };
     match wish.vcpu.and_then(|index| vm.vcpus.get(index)) {
         Some(vcpu) if wish.enabled => gic::enable_shared(wish.physical, vcpu.cpu, wish.edge),

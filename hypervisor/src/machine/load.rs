@@ -8,12 +8,13 @@ use super::passed::Passed;
 use super::vm::{LoadError, Vm};
 use crate::arch::{regs, timer};
 use crate::guest::dt::{
-    Chosen, Device, Gic, GuestPlatform, Intx, Iommu, PassedDevice, PciHost, Property, Scmi,
+    Chosen, Device, Gic, GuestPlatform, Intx, Iommu, Msi, PassedDevice, PciHost, Property, Scmi,
 };
 use crate::guest::image::{self, GuestMemory, Layout, OutsideRam};
 use crate::guest::{Range, map};
 use crate::psci::Start;
 use crate::scmi::SMC_ID;
+use crate::vgic::SPI_BASE;
 
 /// A VM's RAM as the loader writes it.
 struct Destination<'a>(&'a super::ram::GuestRam);
@@ -76,7 +77,11 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
                 cpu_interface: map::GICC,
             }
         },
-        msi: None,
+        msi: vm.messages.as_ref().map(|messages| Msi {
+            frame: map::GICV2M,
+            spi_base: messages.frame.first() - SPI_BASE,
+            spi_count: messages.frame.count(),
+        }),
         uart: Some(Device {
             reg: map::UART,
             spi: map::UART_SPI,

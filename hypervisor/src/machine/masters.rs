@@ -103,6 +103,11 @@ impl Master {
         Ok(())
     }
 
+    /// Whether every transaction of it is translated by an SMMU.
+    pub fn is_confined(&self) -> bool {
+        !self.bypass && !self.links.is_empty()
+    }
+
     /// Something is about to happen that may make the master active: its
     /// suppliers are on when this returns (P2).
     ///

@@ -10,15 +10,12 @@ use platform::tree::{NodeId, Tree};
 
 use super::owners::Line;
 use super::vm::Vm;
-use crate::guest::Range;
 use crate::guest::dt::{PassedDevice, Property, Spi, Trigger, phandle};
+use crate::guest::{Range, map};
 use crate::vgic::SPI_BASE;
 
 /// Where registers of platform devices appear to the guest.
 pub const WINDOW: Range = Range::new(0x0b00_0000, 0x0400_0000);
-/// First virtual SPI of platform devices; what the guest's own platform uses is
-/// below.
-const FIRST_SPI: u32 = 128;
 
 /// A platform device of one VM.
 pub struct Passed {
@@ -57,7 +54,7 @@ impl Allocator {
     pub const fn new() -> Self {
         Self {
             address: WINDOW.base,
-            spi: FIRST_SPI,
+            spi: map::PASSED_SPI_BASE,
             phandle: phandle::FREE,
         }
     }

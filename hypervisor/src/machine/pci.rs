@@ -138,7 +138,7 @@ impl VmHost {
     ///
     /// # Errors
     /// Which function cannot be given, and why.
-    pub fn new(board: &Board, host: usize, rids: &[Rid]) -> Result<Self, PciError> {
+    pub fn new(board: &Board, host: usize, rids: &[Rid], msi: MsiPolicy) -> Result<Self, PciError> {
         let first = rids.first().copied().unwrap_or(Rid(0));
         let absent = PciError::NoFunction { rid: first };
         let physical = HOSTS
@@ -151,7 +151,7 @@ impl VmHost {
             window_size: map::PCI_MMIO.size,
             page: 4096,
             first_spi: SPI_BASE + map::PCI_INTX_SPI,
-            msi: MsiPolicy::None,
+            msi,
         };
         let line = |slot: u8, pin: u8| {
             facts

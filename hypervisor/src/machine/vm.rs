@@ -12,6 +12,7 @@ use super::devices::Devices;
 use super::guest_dma;
 use super::life::Life;
 use super::masters::Master;
+use super::messages::{self, Messages};
 use super::owners::Line;
 use super::passed::Passed;
 use super::pci::VmHost;
@@ -107,6 +108,8 @@ pub struct Vm {
     pub mirrors: Vec<Mirrored>,
     /// Platform devices it was given.
     pub passed: Vec<Passed>,
+    /// Messages of its PCI functions, if they can signal so.
+    pub messages: Option<Messages>,
     /// Its SCMI server, if a device wants one.
     pub scmi: Option<Scmi>,
     /// The IOMMU its kernel may drive.
@@ -168,7 +171,8 @@ impl Vm {
     /// Every physical interrupt line that is its own.
     pub fn lines(&self) -> impl Iterator<Item = Line> + '_ {
         let platform = self.passed.iter().flat_map(Passed::interrupts);
-        self.pci_lines().into_iter().chain(platform)
+        let messages = self.messages.iter().flat_map(Messages::lines);
+        self.pci_lines().into_iter().chain(messages).chain(platform)
     }
 
     /// (`VTCR_EL2`, `VTTBR_EL2`) of its CPUs.
@@ -232,6 +236,7 @@ impl Vm {
     /// memory zero. All its CPUs are in EL2.
     pub fn clean(&self) {
         self.devices.reset(self);
+        messages::stop(self);
         if let Some(dma) = self.dma.get() {
             if dma.core.stop().is_err() {
                 log::error!("{}: an SMMU does not let go of a device", self.name);
@@ -258,6 +263,7 @@ impl Vm {
                 self.name
             );
         }
+        messages::start(self);
         self.announce(VmLife::Running);
         Ok(start)
     }

@@ -31,11 +31,11 @@ const IDLE_DELAY_US: u32 = 20_000;
 const BUSY: &str = "busy";
 
 /// What each VM does, in order; they wait for each other at `meet`.
-const DISK_STEPS: &str = "boot,cpus,memory,hotplug,timer,checksum,canary,nvme,meet:busy,\
+const DISK_STEPS: &str = "boot,cpus,memory,hotplug,timer,checksum,canary,nvme,msi:nvme,meet:busy,\
     nvme_off,sleep:1,meet:one-idle,meet:all-idle,bar_poke,sleep:1,meet:wake,\
     nvme_on,nvme_again,canary_check,meet:awake,reset";
 const DISK_AGAIN: &str = "nvme_again";
-const NIC_STEPS: &str = "cpus,memory,hotplug,timer,checksum,net,vdisk,edu,attack,meet:busy,\
+const NIC_STEPS: &str = "cpus,memory,hotplug,timer,checksum,net,msi:eth0,vdisk,msi:virtio,edu,attack,meet:busy,\
     meet:one-idle,net_off,vdisk_off,edu_off,meet:all-idle,sleep:1,meet:wake,meet:awake,\
     net_on,vdisk_on,vdisk_again";
 

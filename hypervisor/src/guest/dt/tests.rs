@@ -265,7 +265,7 @@ fn the_pci_host_says_windows_interrupts_and_suppliers() {
     assert_eq!(pci("power-domains"), [phandle::SCMI_POWER, 5]);
     assert!(has(&tree, "/pcie@3f000000", "dma-coherent"));
     let frame = "/intc@8000000/v2m@8020000";
-    assert_eq!(cells(&tree, frame, "arm,msi-base-spi"), [80]);
+    assert_eq!(cells(&tree, frame, "arm,msi-base-spi"), [96]);
     assert_eq!(cells(&tree, frame, "arm,msi-num-spis"), [64]);
     assert_eq!(cells(&tree, frame, "phandle"), [phandle::V2M]);
 }

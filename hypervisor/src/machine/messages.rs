@@ -1,0 +1,374 @@
+//! Message-signalled interrupts of PCI functions.
+//!
+//! A guest sees a GICv2m frame and writes its address and an interrupt number
+//! into its functions' MSI and MSI-X entries. Devices' tables translate that
+//! page to the board's own doorbell:
+//!
+//! - *An ITS* tells by DeviceID who wrote. For each of the VM's DeviceIDs the
+//!   numbers of the frame are mapped, as events, to LPIs of the VM; any other
+//!   number is dropped. An LPI becomes an edge of the VM's interrupt.
+//! - *A GICv2m frame of the board* cannot tell writers apart, so it is given to
+//!   one VM, with its interrupts under the same numbers.
+//!
+//! `docs/interrupts.md` argues why no VM can signal for another.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+
+use pgtable::{Access, Attrs, Execute, MemoryType, Pa};
+use platform::facts::{self, Board, PciHost};
+use platform::gic::its::{Events, LPI_BASE};
+use platform::tree::NodeId;
+use spin::Once;
+use spin::mutex::SpinMutex;
+
+use super::owners::Line;
+use super::vm::Vm;
+use super::{gic, irq, its, pci};
+use crate::arch::mmio;
+use crate::dma::Fixed;
+use crate::guest::{Range, map};
+use crate::pci::{MsiPolicy, Rid};
+use crate::vgic::SPI_BASE;
+use crate::vgic::v2m::{MSI_TYPER, V2m, typer_range};
+
+/// Devices write here, and do nothing else; CPUs fault and are emulated.
+const DOORBELL: Attrs = Attrs::new(MemoryType::Device, Access::Write, Execute::None).devices_only();
+/// First interrupt id of a frame in front of an ITS.
+const FIRST: u32 = SPI_BASE + map::MSI_SPI_BASE;
+/// Interrupts of such a frame: LPIs of each DeviceID.
+const COUNT: u32 = map::MSI_SPI_COUNT;
+
+/// What a VM has of messages.
+pub struct Messages {
+    /// What its CPUs see of the frame.
+    pub frame: V2m,
+    doorbell: Pa,
+    way: Way,
+}
+
+enum Way {
+    Frame,
+    Its(Translated),
+}
+
+/// Events at an ITS.
+struct Translated {
+    unit: usize,
+    /// One for each DeviceID.
+    events: Vec<Events>,
+    /// The CPU that each event goes to.
+    at: [AtomicU16; COUNT as usize],
+    /// They are mapped: the VM runs.
+    mapped: AtomicBool,
+}
+
+/// Why a VM's functions signal by INTx.
+#[derive(Clone, Copy)]
+enum Why {
+    Nowhere,
+    Unconfined,
+    Several,
+    Dead,
+    Taken,
+    Shared,
+    Exhausted,
+    Numbers,
+    Tables,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nowhere => "the host bridge's messages go nowhere",
+            Self::Unconfined => "a function of its is not confined by an SMMU",
+            Self::Several => "its functions' messages go to different controllers",
+            Self::Dead => "the message controller does not work",
+            Self::Taken => "another VM has the GICv2m frame, which cannot tell two apart",
+            Self::Shared => "a function of another VM has the same DeviceID",
+            Self::Exhausted => "there are no LPIs left",
+            Self::Numbers => "the GICv2m frame's interrupts have no place in a VM",
+            Self::Tables => "the doorbell cannot be mapped",
+        })
+    }
+}
+
+/// What has been given out; boot alone looks.
+static GIVEN: SpinMutex<BTreeSet<(NodeId, Option<u32>)>> = SpinMutex::new(BTreeSet::new());
+
+/// Finds a way for messages of the functions `rids` behind host bridge `host`,
+/// and maps the doorbell for the VM's devices. `None`: they have INTx only.
+pub fn offer(board: &Board, vm: &Vm, host: usize, rids: &[Rid]) -> Option<Messages> {
+    let messages = find(board, vm, host, rids).and_then(|messages| {
+        // A mirror with larger pages would leave it out.
+        if vm.dma_shape().page_size() != map::GICV2M.size {
+            return Err(Why::Tables);
+        }
+        let Range { base, size } = map::GICV2M;
+        let mapped = vm.map(base, messages.doorbell.0, size, DOORBELL);
+        mapped.map(|()| messages).map_err(|_| Why::Tables)
+    });
+    match messages {
+        Ok(messages) => Some(messages),
+        Err(why) => {
+            log::info!("{}: {why}: no MSI for its PCI functions", vm.name);
+            None
+        }
+    }
+}
+
+fn find(board: &Board, vm: &Vm, host: usize, rids: &[Rid]) -> Result<Messages, Why> {
+    if !vm
+        .masters
+        .iter()
+        .all(|m| m.rid.is_none() || m.is_confined())
+    {
+        return Err(Why::Unconfined);
+    }
+    let facts = board.pci_hosts.get(host).ok_or(Why::Nowhere)?;
+    let gic = board.gic.as_ref().ok_or(Why::Nowhere)?;
+    let (node, devices) = device_ids(facts, host, rids)?;
+    if let Some(frame) = gic.v2m.iter().find(|frame| frame.node == node) {
+        return by_frame(frame);
+    }
+    its::init(gic);
+    by_its(node, &devices)
+}
+
+/// The controller that the functions' messages go to, and every DeviceID under
+/// which they may arrive there.
+fn device_ids(facts: &PciHost, host: usize, rids: &[Rid]) -> Result<(NodeId, BTreeSet<u32>), Why> {
+    let mut ids = BTreeSet::new();
+    let mut target = None;
+    for rid in rids.iter().flat_map(|rid| pci::requesters(host, rid.0)) {
+        let (node, id) = facts.message_id(rid).ok_or(Why::Nowhere)?;
+        if *target.get_or_insert(node) != node {
+            return Err(Why::Several);
+        }
+        ids.insert(id);
+    }
+    target.map(|node| (node, ids)).ok_or(Why::Nowhere)
+}
+
+fn by_its(node: NodeId, devices: &BTreeSet<u32>) -> Result<Messages, Why> {
+    let index = its::at(node).ok_or(Why::Dead)?;
+    let unit = its::unit(index).ok_or(Why::Dead)?;
+    let mut given = GIVEN.lock();
+    if devices.iter().any(|&id| given.contains(&(node, Some(id)))) {
+        return Err(Why::Shared);
+    }
+    let mut events = Vec::new();
+    for &device in devices {
+        let first_lpi = its::take_lpis(COUNT).ok_or(Why::Exhausted)?;
+        given.insert((node, Some(device)));
+        events.push(Events {
+            device,
+            events: FIRST..FIRST + COUNT,
+            first_lpi,
+        });
+    }
+    Ok(Messages {
+        frame: V2m::new(FIRST, COUNT).ok_or(Why::Numbers)?,
+        doorbell: unit.doorbell,
+        way: Way::Its(Translated {
+            unit: index,
+            events,
+            at: [const { AtomicU16::new(0) }; COUNT as usize],
+            mapped: AtomicBool::new(false),
+        }),
+    })
+}
+
+fn by_frame(facts: &facts::V2mFrame) -> Result<Messages, Why> {
+    let registers = facts.registers;
+    let (first, count) = facts.spis.unwrap_or_else(|| {
+        use platform::mmio::Mmio;
+        let window = mmio::window(registers.base, registers.size);
+        typer_range(window.read32(MSI_TYPER))
+    });
+    // Between the guest's own interrupts and those of platform devices, and
+    // from a multiple of 32 on.
+    let start = first.max(64).next_multiple_of(32);
+    let end = first.saturating_add(count);
+    let end = end.min(SPI_BASE + map::PASSED_SPI_BASE);
+    let frame = V2m::new(start, end.saturating_sub(start)).ok_or(Why::Numbers)?;
+    if !frame.numbers().all(gic::is_shared) || !registers.base.is_multiple_of(4096) {
+        return Err(Why::Numbers);
+    }
+    if !GIVEN.lock().insert((facts.node, None)) {
+        return Err(Why::Taken);
+    }
+    Ok(Messages {
+        frame,
+        doorbell: Pa(registers.base),
+        way: Way::Frame,
+    })
+}
+
+impl Messages {
+    /// What the virtual host bridge is told.
+    pub fn policy(&self) -> MsiPolicy {
+        MsiPolicy::V2m {
+            frame_ipa: map::GICV2M.base,
+            first_spi: self.frame.first(),
+            count: self.frame.count(),
+        }
+    }
+
+    /// The doorbell as every DMA domain of the VM has it.
+    pub fn doorbell(&self) -> Fixed {
+        Fixed {
+            iova: map::GICV2M.base,
+            pa: self.doorbell,
+            size: map::GICV2M.size,
+        }
+    }
+
+    /// Physical interrupt lines that became the VM's.
+    pub fn lines(&self) -> impl Iterator<Item = Line> + '_ {
+        let own = matches!(self.way, Way::Frame).then(|| self.frame.numbers());
+        own.into_iter().flatten().map(|number| Line {
+            physical: number,
+            number,
+        })
+    }
+
+    fn translated(&self) -> Option<&Translated> {
+        match &self.way {
+            Way::Frame => None,
+            Way::Its(translated) => Some(translated),
+        }
+    }
+}
+
+fn translated(vm: &Vm) -> Option<&Translated> {
+    vm.messages.as_ref()?.translated()
+}
+
+/// The VM starts: its devices can signal, at its first CPU until it says
+/// otherwise.
+pub fn start(vm: &Vm) {
+    if let Some(translated) = translated(vm) {
+        translated.start(vm);
+    }
+}
+
+/// The VM has ended and its devices are quiet: nothing of them is pending.
+pub fn stop(vm: &Vm) {
+    if let Some(translated) = translated(vm) {
+        translated.stop(vm);
+    }
+}
+
+/// The guest has routed one of its interrupts: the message behind it, if there
+/// is one, comes to the CPU that will take it.
+pub fn route(vm: &Vm, number: u32) {
+    let target = vm.vgic.spi_target(number);
+    let cpu = target.and_then(|index| Some(vm.vcpus.get(index)?.cpu as u16));
+    if let (Some(translated), Some(cpu)) = (translated(vm), cpu) {
+        translated.route(number, cpu);
+    }
+}
+
+impl Translated {
+    fn start(&self, vm: &Vm) {
+        let Some(unit) = its::unit(self.unit) else {
+            return;
+        };
+        self.mapped.store(true, Ordering::Relaxed);
+        let first = vm.vcpus.first().map_or(0, |vcpu| vcpu.cpu as u16);
+        self.at
+            .iter()
+            .for_each(|cpu| cpu.store(first, Ordering::Relaxed));
+        (FIRST..FIRST + COUNT).for_each(|number| vm.vgic.watch_spi(number));
+        let mut its = unit.its.lock();
+        for events in &self.events {
+            if let Err(error) = its.map(events, first) {
+                log::error!(
+                    "{}: DeviceID {:#x} signals nothing: {error}",
+                    vm.name,
+                    events.device
+                );
+            }
+        }
+    }
+
+    fn stop(&self, vm: &Vm) {
+        let Some(unit) = its::unit(self.unit) else {
+            return;
+        };
+        if !self.mapped.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let cpus: Vec<u16> = vm.vcpus.iter().map(|vcpu| vcpu.cpu as u16).collect();
+        let mut its = unit.its.lock();
+        for events in &self.events {
+            if let Err(error) = its.discard(events, &cpus) {
+                log::error!(
+                    "{}: messages of DeviceID {:#x} may be left over: {error}",
+                    vm.name,
+                    events.device
+                );
+            }
+        }
+    }
+
+    fn route(&self, number: u32, cpu: u16) {
+        let slot = number
+            .checked_sub(FIRST)
+            .and_then(|n| self.at.get(n as usize));
+        let (Some(slot), Some(unit)) = (slot, its::unit(self.unit)) else {
+            return;
+        };
+        // The lock makes the record and the ITS agree.
+        let mut its = unit.its.lock();
+        let from = slot.load(Ordering::Relaxed);
+        if from != cpu {
+            let devices = self.events.iter().map(|events| events.device);
+            if its.move_event(devices, number, (from, cpu)).is_ok() {
+                slot.store(cpu, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Whose each block of LPIs is, in order.
+static OWNERS: Once<Vec<Option<&'static Vm>>> = Once::new();
+
+/// Says who owns what; once, before interrupts are enabled.
+pub fn set_owners(vms: &[&'static Vm]) {
+    OWNERS.call_once(|| {
+        let mut owners = Vec::new();
+        for &vm in vms {
+            for events in translated(vm).iter().flat_map(|own| &own.events) {
+                let index = block(events.first_lpi);
+                owners.resize(owners.len().max(index + 1), None);
+                if let Some(slot) = owners.get_mut(index) {
+                    *slot = Some(vm);
+                }
+            }
+        }
+        owners
+    });
+}
+
+/// The block that an LPI is in.
+const fn block(lpi: u32) -> usize {
+    (lpi.saturating_sub(LPI_BASE) / COUNT) as usize
+}
+
+/// An LPI arrived at this CPU.
+pub fn received(lpi: u32) {
+    let owners = OWNERS.get();
+    match owners.and_then(|owners| *owners.get(block(lpi))?) {
+        // One that was on its way when the VM ended concerns nobody.
+        Some(vm) if vm.life.runs() => {
+            let number = FIRST + lpi.saturating_sub(LPI_BASE) % COUNT;
+            irq::kick_vcpus(vm, vm.vgic.inject(0, number, None));
+        }
+        Some(_) => {}
+        None => log::warn!("LPI {lpi} belongs to nobody"),
+    }
+}
