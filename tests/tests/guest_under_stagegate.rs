@@ -34,3 +34,25 @@ fn dma_domains() {
         cases::start_with_device(machine, cases::CPUS, "hypercall,dma", &dir("hosted-dma"));
     all_passed(ok(running));
 }
+
+/// A device's messages and its wire, for both interrupt controllers.
+fn messages(version: Board) {
+    let machine = board(version, cases::CPUS + 1, 1024);
+    let dir = dir(&format!("hosted-{version:?}-messages"));
+    all_passed(ok(cases::start_with_device(
+        machine,
+        cases::CPUS,
+        "msg",
+        &dir,
+    )));
+}
+
+#[test]
+fn messages_through_an_its() {
+    messages(Board::VirtGicV3);
+}
+
+#[test]
+fn messages_through_a_gicv2m_frame() {
+    messages(Board::VirtGicV2);
+}

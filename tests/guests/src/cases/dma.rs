@@ -16,8 +16,8 @@ pub const CASES: &[Case] = &[
 
 const ENDPOINT: u32 = 0x30;
 /// ECAM window of the platform, function 00:06.0.
-const CONFIG: u64 = 0x3f00_0000 + (6 << 15);
-const IOVA: u64 = 0x10_0000;
+pub const CONFIG: u64 = 0x3f00_0000 + (6 << 15);
+pub const IOVA: u64 = 0x10_0000;
 /// Last page of the VM's 64 MiB.
 const LAST_PAGE: u64 = 0x43ff_f000;
 
@@ -25,11 +25,11 @@ const LAST_PAGE: u64 = 0x43ff_f000;
 struct Page(#[allow(dead_code)] [u8; 4096]);
 static mut PAGES: [Page; 2] = [const { Page([0; 4096]) }; 2];
 
-fn page(index: usize) -> u64 {
+pub fn page(index: usize) -> u64 {
     (&raw const PAGES) as u64 + index as u64 * 4096
 }
 
-fn connect() -> Result<Stagegate<Hvc>, Why> {
+pub fn connect() -> Result<Stagegate<Hvc>, Why> {
     let stagegate = Stagegate::probe(Hvc).ok_or(Why::Failed("no Stagegate", 0))?;
     match stagegate.device_info(ENDPOINT) {
         Ok(_) => Ok(stagegate),
@@ -41,7 +41,7 @@ fn code<T>(result: Result<T, Status>) -> Result<T, Why> {
     result.map_err(|s| Why::Failed("a call failed with status", s.code() as u64))
 }
 
-fn moved(result: Result<(), (Status, u64)>) -> Result<(), Why> {
+pub fn moved(result: Result<(), (Status, u64)>) -> Result<(), Why> {
     code(result.map_err(|(status, _)| status))
 }
 
@@ -50,18 +50,18 @@ fn status(stagegate: &Stagegate<Hvc>, request: Request) -> Status {
     reply.code()
 }
 
-fn rw() -> Prot {
+pub fn rw() -> Prot {
     Prot::READ | Prot::WRITE | Prot::CACHE
 }
 
 /// A domain with the device in it, and the device powered.
-fn attached(stagegate: &Stagegate<Hvc>) -> Result<u32, Why> {
+pub fn attached(stagegate: &Stagegate<Hvc>) -> Result<u32, Why> {
     let domain = code(stagegate.domain_alloc(AllocFlags::empty()))?;
     code(stagegate.attach(domain, ENDPOINT))?;
     Ok(domain)
 }
 
-fn release(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+pub fn release(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
     let detach = Request::Detach {
         domain,
         endpoint: ENDPOINT,
@@ -160,7 +160,7 @@ fn errors() -> Outcome {
     release(&stagegate, domain)
 }
 
-fn power(stagegate: &Stagegate<Hvc>, state: PowerState) -> Outcome {
+pub fn power(stagegate: &Stagegate<Hvc>, state: PowerState) -> Outcome {
     let status = status(
         stagegate,
         Request::PowerSet {
@@ -172,8 +172,13 @@ fn power(stagegate: &Stagegate<Hvc>, state: PowerState) -> Outcome {
     Ok(())
 }
 
-/// Lets the device copy 8 bytes between memory and its own buffer.
-fn transfer(bar: u64, iova: u64, to_memory: bool) -> bool {
+/// The device's registers, while memory decoding is on.
+pub fn bar() -> u64 {
+    u64::from(cpu::read32(CONFIG + 0x10) & !0xf)
+}
+
+/// Lets the device copy `bytes` bytes between memory and its own buffer.
+pub fn transfer(bar: u64, iova: u64, to_memory: bool, bytes: u64) -> bool {
     let (source, target) = if to_memory {
         (0x4_0000, iova)
     } else {
@@ -181,7 +186,7 @@ fn transfer(bar: u64, iova: u64, to_memory: bool) -> bool {
     };
     cpu::write64(bar + 0x80, source);
     cpu::write64(bar + 0x88, target);
-    cpu::write64(bar + 0x90, 8);
+    cpu::write64(bar + 0x90, bytes);
     cpu::write64(bar + 0x98, if to_memory { 3 } else { 1 });
     cpu::eventually(|| cpu::read64(bar + 0x98) & 1 == 0)
 }
@@ -192,14 +197,18 @@ fn device() -> Outcome {
     let domain = attached(&stagegate)?;
     power(&stagegate, PowerState::On)?;
     cpu::write16(CONFIG + 4, 6);
-    let bar = u64::from(cpu::read32(CONFIG + 0x10) & !0xf);
+    let bar = bar();
     cpu::write64(page(0), 0x1234_5678_9abc_def0);
     cpu::write64(page(1), 0);
     moved(stagegate.map(domain, IOVA, page(0), 4096, rw()))?;
     moved(stagegate.map(domain, IOVA + 0x8000, page(1), 4096, rw()))?;
-    check!(transfer(bar, IOVA, false), "the device does not finish", 0);
     check!(
-        transfer(bar, IOVA + 0x8000, true),
+        transfer(bar, IOVA, false, 8),
+        "the device does not finish",
+        0
+    );
+    check!(
+        transfer(bar, IOVA + 0x8000, true, 8),
         "the device does not finish",
         0
     );
@@ -208,7 +217,7 @@ fn device() -> Outcome {
     moved(stagegate.unmap(domain, IOVA + 0x8000, 4096, UnmapFlags::empty()))?;
     cpu::write64(page(1), 0);
     check!(
-        transfer(bar, IOVA + 0x8000, true),
+        transfer(bar, IOVA + 0x8000, true, 8),
         "the device does not finish",
         0
     );

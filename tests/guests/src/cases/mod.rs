@@ -5,6 +5,7 @@ mod bench;
 mod dma;
 mod gic;
 mod hypercall;
+mod messages;
 mod power;
 mod psci;
 mod sysreg;
@@ -83,13 +84,14 @@ pub fn need_three_cpus() -> Outcome {
     }
 }
 
-const GROUPS: [&[Case]; 9] = [
+const GROUPS: [&[Case]; 10] = [
     psci::CASES,
     gic::CASES,
     timer::CASES,
     sysreg::CASES,
     hypercall::CASES,
     dma::CASES,
+    messages::CASES,
     power::CASES,
     bad::CASES,
     bench::CASES,
