@@ -47,7 +47,7 @@ fn taken(on: usize) -> u32 {
 /// That CPU `on` takes just `count` interrupts since the handler was set, the
 /// last of them `intid`.
 fn takes(on: usize, count: u32, intid: u32) -> Outcome {
-    let enough = cpu::within(2000, || taken(on) >= count);
+    let enough = cpu::eventually(|| taken(on) >= count);
     cpu::settle();
     check!(enough, "interrupts taken, too few", taken(on));
     check!(taken(on) == count, "interrupts taken, too many", taken(on));
