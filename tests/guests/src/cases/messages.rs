@@ -186,7 +186,9 @@ fn device() -> Outcome {
     cpu::write32(bar + RAISE, 1);
     cpu::write32(bar + RAISE, 1);
     nothing_came()?;
-    check!(gic::peek(gic::reg::ISPENDR, first), "it is pending", 0);
+    // Behind a GICv2m frame it waits in the board's distributor.
+    let shown = gic::peek(gic::reg::ISPENDR, first);
+    check!(shown || !gic::is_v3(), "it is pending", shown);
     gic::enable(first);
     takes(0, 1, first)?;
     // Without bus mastering there is no message.
