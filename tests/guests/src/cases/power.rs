@@ -119,7 +119,7 @@ impl Edu {
     }
 
     fn becomes_gated(&self) -> Outcome {
-        let gated = cpu::within(10_000, || self.is_gated());
+        let gated = cpu::eventually(|| self.is_gated());
         check!(gated, "the SMMU is not gated", 0);
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Edu {
         cpu::write64(self.bar + 0x88, target);
         cpu::write64(self.bar + 0x90, 8);
         cpu::write64(self.bar + 0x98, command);
-        let done = cpu::within(10_000, || cpu::read64(self.bar + 0x98) & 1 == 0);
+        let done = cpu::eventually(|| cpu::read64(self.bar + 0x98) & 1 == 0);
         check!(done, "the device does not finish", iova_of(source, target));
         Ok(())
     }
@@ -174,9 +174,7 @@ fn gated_dma() -> Outcome {
     edu.stop()?;
     edu.becomes_gated()?;
     println!("MARK gated");
-    let told = cpu::within(1000, || {
-        edu.stagegate.event().is_some_and(|e| e.iova == NOWHERE)
-    });
+    let told = cpu::eventually(|| edu.stagegate.event().is_some_and(|e| e.iova == NOWHERE));
     check!(told, "the fault was not told", 0);
     while_gated(&edu)?;
     check!(edu.is_gated(), "something woke the SMMU", 0);
@@ -225,7 +223,7 @@ fn tbu() -> Outcome {
     lazy.stop()?;
     // Its DMA is terminated from some moment on: then it sleeps.
     let mut last = Ok(0);
-    let asleep = cpu::within(20_000, || {
+    let asleep = cpu::eventually(|| {
         last = lazy.stored(IOVA + PAGE, page(1));
         !matches!(last, Ok(FIRST))
     });
@@ -265,7 +263,7 @@ fn refused() -> Outcome {
     // The host breaks the supplier when it reads this.
     println!("MARK break");
     let mut status = Status::Success;
-    let refused = cpu::within(20_000, || {
+    let refused = cpu::eventually(|| {
         status = edu.set(PowerState::On);
         if status == Status::Success {
             let _ = edu.stop();
@@ -281,7 +279,7 @@ fn refused() -> Outcome {
     check!(again == status, "the second request", again.code());
     // The host mends it.
     println!("MARK mend");
-    let woke = cpu::within(20_000, || edu.set(PowerState::On) == Status::Success);
+    let woke = cpu::eventually(|| edu.set(PowerState::On) == Status::Success);
     check!(woke, "the request still fails", 0);
     println!("MARK woken");
     let got = edu.stored(IOVA + PAGE, page(1))?;
