@@ -4,7 +4,7 @@
 use crate::checks::Checks;
 use crate::devicetree::Template;
 use crate::guest::{self, Vm};
-use crate::machine::{Finished, Machine};
+use crate::machine::{Board, Finished, Machine};
 use crate::setup::{Setup, VmSpec, bootargs};
 use crate::{Result, context, paths};
 use std::fs::File;
@@ -27,6 +27,24 @@ pub struct Wish<'a> {
     pub steps: &'a str,
     /// More of the configuration.
     pub overlays: Vec<Template>,
+    /// The machine.
+    pub board: Board,
+    /// Further words for the kernel's command line.
+    pub kernel: &'a str,
+}
+
+impl<'a> Wish<'a> {
+    /// The usual machine and nothing special.
+    pub fn new(name: &'a str, steps: &'a str) -> Self {
+        Self {
+            name,
+            properties: "",
+            steps,
+            overlays: Vec::new(),
+            board: Board::VirtGicV3,
+            kernel: "",
+        }
+    }
 }
 
 /// What came of it.
@@ -71,6 +89,7 @@ pub fn run(wish: Wish<'_>, dir: &Path, limit: Duration) -> Result<Outcome> {
     file.set_len(64 << 20).map_err(context(disk.display()))?;
     let mut machine = Machine::virt(CPUS, 1024);
     machine.smmu = true;
+    machine.board = wish.board;
     let drive = format!("if=none,id=disk,format=raw,file={}", disk.display());
     let nvme = "nvme,drive=disk,serial=1,addr=1";
     let machine = machine.args(["-drive", &drive, "-device", nvme]);
@@ -80,7 +99,8 @@ pub fn run(wish: Wish<'_>, dir: &Path, limit: Duration) -> Result<Outcome> {
         setup.overlay(overlay);
     }
     let linux = setup.linux(&paths::kernel("6.12")?)?;
-    let nodes = linux.nodes(&bootargs(wish.name, CPUS, MEMORY_MIB, wish.steps));
+    let args = bootargs(wish.name, CPUS, MEMORY_MIB, wish.steps);
+    let nodes = linux.nodes(&format!("{args} {}", wish.kernel));
     setup.vms(&[VmSpec {
         name: wish.name,
         cpus: CPUS,

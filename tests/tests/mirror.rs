@@ -12,14 +12,13 @@ const GRANULE: &str = "/dts-v1/; /plugin/;\n&smmu { stagegate,table-granule = <6
 
 /// The disk is written and read back through 64 KiB pages, before and after its
 /// driver let go of it. What is smaller than a page is named and left out: the
-/// disk's own registers, 16 KiB.
+/// disk's own registers, 16 KiB, and with them the message doorbell, so that
+/// the disk has its wire.
 #[test]
 fn a_disk_behind_tables_with_other_pages() {
     let wish = Wish {
-        name: NAME,
-        properties: "",
-        steps: "nvme_copy,nvme_off,nvme_on,nvme_copy",
         overlays: vec![Template::text("granule", GRANULE)],
+        ..Wish::new(NAME, "nvme_copy,nvme_off,nvme_on,nvme_copy,intx:nvme")
     };
     let outcome = ok(disk::run(wish, &dir(NAME), LIMIT));
     assert!(outcome.good(), "{}", outcome.console());

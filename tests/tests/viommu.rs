@@ -8,10 +8,8 @@ use stagegate_tests::disk::{self, Wish};
 #[test]
 fn a_disk_behind_the_guests_own_iommu() {
     let wish = Wish {
-        name: "viommu",
         properties: "stagegate,iommu = \"virtio\";\n",
-        steps: "viommu,nvme_domain",
-        overlays: Vec::new(),
+        ..Wish::new("viommu", "viommu,nvme_domain,msi:nvme")
     };
     let outcome = ok(disk::run(wish, &dir("viommu"), LIMIT));
     assert!(outcome.good(), "{}", outcome.console());
