@@ -29,9 +29,29 @@ pub struct LinkStats {
     pub faults: u64,
 }
 
+/// What becomes of a master's transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    /// They terminate.
+    Nowhere,
+    /// The domain's tables translate them.
+    Domain(DomainId),
+    /// They pass, because the operator wrote so.
+    Bypass,
+}
+
+impl Route {
+    fn domain(self) -> Option<DomainId> {
+        match self {
+            Route::Domain(domain) => Some(domain),
+            Route::Nowhere | Route::Bypass => None,
+        }
+    }
+}
+
 struct Link {
     streams: Vec<StreamId>,
-    domain: Option<DomainId>,
+    route: Route,
     tbu: Option<usize>,
     active: bool,
     meter: Meter,
@@ -117,7 +137,7 @@ impl<'a, H: Hardware> Smmu<'a, H> {
             slot.faults.store(0, Ordering::Relaxed);
             *link = Some(Link {
                 streams: streams.to_vec(),
-                domain: None,
+                route: Route::Nowhere,
                 tbu,
                 active: false,
                 meter: Meter::new(State::Idle, self.time.now_ns()),
@@ -156,60 +176,78 @@ impl<'a, H: Hardware> Smmu<'a, H> {
     /// # Errors
     /// On any error the streams terminate and belong to no domain.
     pub fn attach(&self, id: LinkId, domain: DomainId) -> Result<(), Error> {
-        self.change_domain(id, Some(domain))
+        self.reroute(id, Route::Domain(domain))
     }
 
-    /// Takes the master's streams out of their domain. On return they
-    /// terminate, and none of the domain's tables is walked for them.
+    /// Takes the master's streams out of their domain, or ends their bypass. On
+    /// return they terminate, and none of the domain's tables is walked for
+    /// them.
     ///
     /// # Errors
     /// The SMMU could not be told; its old domain is fenced.
     pub fn detach(&self, id: LinkId) -> Result<(), Error> {
-        self.change_domain(id, None)
+        self.reroute(id, Route::Nowhere)
     }
 
-    fn change_domain(&self, id: LinkId, to: Option<DomainId>) -> Result<(), Error> {
+    /// Lets a master's streams pass untranslated. Only where the operator
+    /// wrote so (C4).
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn bypass(&self, id: LinkId) -> Result<(), Error> {
+        self.reroute(id, Route::Bypass)
+    }
+
+    fn reroute(&self, id: LinkId, to: Route) -> Result<(), Error> {
         let slot = self.links.slot(id)?;
         let mut guard = slot.link.lock();
         let link = guard.as_mut().ok_or(Error::LinkUnknown(id.0))?;
-        let from = link.domain.take();
+        let from = core::mem::replace(&mut link.route, Route::Nowhere);
         let mut outcome = Ok(());
-        if from.is_some() {
+        if from != Route::Nowhere {
             outcome = self.set_streams(link, StreamAction::Abort);
             slot.domain.store(0, Ordering::Relaxed);
         }
-        if let (Ok(()), Some(to)) = (outcome, to) {
-            outcome = self.domains.join(to.0).and_then(|domain| {
-                slot.domain
-                    .store((to.0 as u64).wrapping_add(1), Ordering::Relaxed);
-                let action = StreamAction::Translate(domain.context);
-                let set = self.set_streams(link, action);
-                // Fenced meanwhile? Its streams were looked up before these
-                // were among them.
-                let fenced = self.domains.get(to.0).is_ok_and(|d| d.fenced);
-                let set = set.and(if fenced {
-                    Err(Error::Fenced(domain.vmid))
-                } else {
-                    Ok(())
-                });
-                if set.is_ok() {
-                    link.domain = Some(to);
-                } else {
-                    // As far as it can still be told; the fence does the rest.
-                    let _ = self.set_streams(link, StreamAction::Abort);
-                    slot.domain.store(0, Ordering::Relaxed);
-                    self.domains.part(to.0);
-                }
-                set
-            });
+        if outcome.is_ok() {
+            outcome = match to {
+                Route::Nowhere => Ok(()),
+                Route::Domain(domain) => self.enter(slot, link, domain),
+                Route::Bypass => self.set_streams(link, StreamAction::Bypass),
+            };
+            if outcome.is_ok() {
+                link.route = to;
+            } else {
+                // As far as it can still be told; a fence does the rest.
+                let _ = self.set_streams(link, StreamAction::Abort);
+            }
         }
         drop(guard);
-        if let Some(from) = from {
+        if let Some(from) = from.domain() {
             self.domains.part(from.0);
         }
         if let Err(error @ (Error::Timeout(_) | Error::Command(_))) = outcome {
             // No stream may stay as it was because a command got lost.
-            self.fence(from.or(to).map_or(usize::MAX, |d| d.0), error);
+            let domain = from.domain().or(to.domain());
+            self.fence(domain.map_or(usize::MAX, |d| d.0), error);
+        }
+        outcome
+    }
+
+    /// Lets the domain translate the streams.
+    fn enter(&self, slot: &Slot, link: &Link, to: DomainId) -> Result<(), Error> {
+        let domain = self.domains.join(to.0)?;
+        let number = (to.0 as u64).wrapping_add(1);
+        slot.domain.store(number, Ordering::Relaxed);
+        let set = self.set_streams(link, StreamAction::Translate(domain.context));
+        // Fenced meanwhile? Its streams were looked up before these were among
+        // them.
+        let outcome = match self.domains.get(to.0) {
+            Ok(now) if now.fenced => set.and(Err(Error::Fenced(domain.vmid))),
+            _ => set,
+        };
+        if outcome.is_err() {
+            slot.domain.store(0, Ordering::Relaxed);
+            self.domains.part(to.0);
         }
         outcome
     }
@@ -231,19 +269,6 @@ impl<'a, H: Hardware> Smmu<'a, H> {
     pub(super) fn set_now(&self, stream: StreamId, action: StreamAction) -> Result<(), Error> {
         self.machine
             .settle(&mut |power| self.hardware.set_stream(power, stream, action))
-    }
-
-    /// Lets a master's streams pass untranslated. Only where the operator
-    /// wrote so (C4).
-    ///
-    /// # Errors
-    /// As [`attach`](Self::attach).
-    pub fn bypass(&self, id: LinkId) -> Result<(), Error> {
-        self.detach(id)?;
-        let slot = self.links.slot(id)?;
-        let guard = slot.link.lock();
-        let link = guard.as_ref().ok_or(Error::LinkUnknown(id.0))?;
-        self.set_streams(link, StreamAction::Bypass)
     }
 
     /// The master is about to be active. Returns when its TBU and SMMU are on

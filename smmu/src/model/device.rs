@@ -130,6 +130,8 @@ pub trait Device: Send + Sync {
     fn set_restless(&self, stream: u32, address: u64);
     /// Lands all that is under way.
     fn land(&self);
+    /// The operator lets this stream pass untranslated, or no longer does.
+    fn let_pass(&self, stream: u32, pass: bool);
     /// The page at `pa` belongs to somebody else from now on.
     fn forbid(&self, pa: u64);
     /// It may be reached again.

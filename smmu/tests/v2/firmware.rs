@@ -78,7 +78,7 @@ fn firmware_streams_are_denied_or_kept() {
     let firmware = |model: &ModelV2| {
         model.firmware_writes(gr0::smr(3), stream::VALID | 0xf << 16 | 0x20);
         model.firmware_writes(gr0::s2cr(3), stream::BYPASS);
-        model.allow_bypass(0x24);
+        model.let_pass(0x24, true);
     };
     let mut part = Part::of(Implementation::QcomMmu500);
     with(part, || {
@@ -104,7 +104,7 @@ fn firmware_streams_are_denied_or_kept() {
         let whole = rig.bare_guest(&[masked(0x20, 0xf).0], 0);
         whole.map(IPA, PA, PAGE);
         rig.smmu.attach(whole.link, whole.domain).unwrap();
-        model.disallow_bypass(0x24);
+        model.let_pass(0x24, false);
         assert_eq!(model.dma(0x24, IPA, true), Dma::Reached(PA));
         assert_eq!(rig.smmu.hardware().kept_streams(), 0);
         rig.check();
@@ -129,7 +129,7 @@ fn kept_streams_outlive_power() {
         turn(true);
         model.firmware_writes(gr0::smr(3), stream::VALID | 0x20);
         model.firmware_writes(gr0::s2cr(3), stream::BYPASS);
-        model.allow_bypass(0x20);
+        model.let_pass(0x20, true);
         let rig = Rig::<Two>::around(setup, ram, model.clone()).unwrap();
         for _ in 0..3 {
             assert_eq!(model.dma(0x20, PA, true), Dma::Reached(PA));

@@ -63,12 +63,12 @@ fn tlb_enables() {
     // A bypass that a TBU remembers is forgotten with its end.
     let guest = rig.guest(&[7], 0);
     guest.active().unwrap();
-    rig.model.allow_bypass(7);
+    rig.model.let_pass(7, true);
     rig.smmu.bypass(guest.link).unwrap();
     assert_eq!(rig.model.dma(7, PA, true), Dma::Reached(PA));
     rig.smmu.detach(guest.link).unwrap();
     rig.smmu.attach(guest.link, guest.domain).unwrap();
-    rig.model.disallow_bypass(7);
+    rig.model.let_pass(7, false);
     assert_eq!(rig.model.dma(7, PA, true), Dma::Terminated);
     rig.check();
 }
@@ -118,7 +118,7 @@ fn rewritten_s2cr() {
         guest.map(IPA, PA, PAGE);
         guest.active().unwrap();
         assert_eq!(rig.model.dma(7, IPA, true), Dma::Reached(PA));
-        rig.model.allow_bypass(7);
+        rig.model.let_pass(7, true);
         rig.smmu.bypass(guest.link).unwrap();
         assert_eq!(rig.model.dma(7, PA + 5, true), Dma::Reached(PA + 5));
         rig.smmu.attach(guest.link, guest.domain).unwrap();

@@ -48,6 +48,7 @@ macro_rules! scenarios {
 scenarios!(
     default_deny,
     attach_and_detach,
+    bypass_ends,
     unmap_while_dma,
     deferred_gating,
     operation_holds,

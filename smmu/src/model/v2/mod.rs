@@ -194,16 +194,6 @@ impl ModelV2 {
     pub fn set_dead(&self, dead: bool) {
         self.with(|m| m.dead = dead);
     }
-
-    /// The operator lets this stream bypass.
-    pub fn allow_bypass(&self, stream: u32) {
-        self.with(|m| m.bypass_allowed.insert(stream));
-    }
-
-    /// From now on it may not.
-    pub fn disallow_bypass(&self, stream: u32) {
-        self.with(|m| m.bypass_allowed.remove(&stream));
-    }
 }
 
 impl Inner {
@@ -356,6 +346,13 @@ impl Device for ModelV2 {
                 m.lose();
             }
             m.powered = on;
+        });
+    }
+
+    fn let_pass(&self, stream: u32, pass: bool) {
+        self.with(|m| match pass {
+            true => m.bypass_allowed.insert(stream),
+            false => m.bypass_allowed.remove(&stream),
         });
     }
 

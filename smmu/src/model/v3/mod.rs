@@ -175,11 +175,6 @@ impl ModelV3 {
         self.with(|m| m.dead = dead);
     }
 
-    /// The operator lets this stream bypass.
-    pub fn allow_bypass(&self, stream: u32) {
-        self.with(|m| m.bypass_allowed.insert(stream));
-    }
-
     /// Interrupts raised so far: events, global errors.
     pub fn interrupts(&self) -> (u64, u64) {
         self.with(|m| (m.event_irqs, m.error_irqs))
@@ -362,6 +357,13 @@ impl Device for ModelV3 {
                 m.lose();
             }
             m.powered = on;
+        });
+    }
+
+    fn let_pass(&self, stream: u32, pass: bool) {
+        self.with(|m| match pass {
+            true => m.bypass_allowed.insert(stream),
+            false => m.bypass_allowed.remove(&stream),
         });
     }
 

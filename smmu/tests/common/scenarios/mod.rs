@@ -76,6 +76,50 @@ pub fn attach_and_detach<B: Backend>(step: Option<Step>) {
     }
 }
 
+/// C4: bypass begins when it is asked for, from whatever was before, and ends
+/// with the next thing that is, on and gated.
+pub fn bypass_ends<B: Backend>(step: Option<Step>) {
+    for gated in [false, true] {
+        let rig = Rig::<B>::new(setup(step));
+        let guest = rig.bare_guest(&[7], 0);
+        guest.map(IPA, PA, PAGE);
+        let smmu = &rig.smmu;
+        // What is asked for while the SMMU sleeps is in force when it wakes.
+        let then = |change: &dyn Fn() -> Result<(), Error>, passes: bool, reached: Dma| {
+            if gated {
+                guest.idle();
+                rig.pass(IDLE);
+                assert_eq!(smmu.state(), State::Gated);
+            }
+            rig.model.let_pass(7, passes);
+            change().unwrap();
+            guest.active().unwrap();
+            assert_eq!(rig.model.dma(7, IPA, true), reached);
+            rig.check();
+        };
+        let (bypass, detach) = (|| smmu.bypass(guest.link), || smmu.detach(guest.link));
+        let attach = || smmu.attach(guest.link, guest.domain);
+        let (passed, translated) = (Dma::Reached(IPA), Dma::Reached(PA));
+        guest.active().unwrap();
+        then(&bypass, true, passed);
+        then(&detach, false, Dma::Terminated);
+        then(&attach, false, translated);
+        then(&bypass, true, passed);
+        then(&bypass, true, passed);
+        then(&attach, false, translated);
+        then(&detach, false, Dma::Terminated);
+        then(&bypass, true, passed);
+        // Nobody's: whoever is linked next does not inherit it.
+        rig.model.let_pass(7, false);
+        smmu.unlink(guest.link).unwrap();
+        let next = smmu.link(&[StreamId(7)], None).unwrap();
+        smmu.master_active(next).unwrap();
+        assert_eq!(rig.model.dma(7, IPA, true), Dma::Terminated);
+        assert_eq!(smmu.destroy_domain(guest.domain), Ok(Done::Completed));
+        rig.check();
+    }
+}
+
 /// B4: never an old page after unmap returned.
 pub fn unmap_while_dma<B: Backend>(step: Option<Step>) {
     for (coherent, ranges) in [(true, true), (true, false), (false, true), (false, false)] {
