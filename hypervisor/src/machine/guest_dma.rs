@@ -176,16 +176,14 @@ impl Outside for Side {
         let Some(master) = self.master(endpoint) else {
             return Ok(());
         };
-        if master.bypass && target != Target::Blocked {
-            // What the operator wrote is not the guest's to change.
-            return Ok(());
-        }
         for &(index, link) in master.links() {
             let Some(unit) = smmus::units().get(index) else {
                 continue;
             };
             let done = match target {
                 Target::Blocked => unit.smmu.detach(link),
+                // What the operator wrote is not the guest's to change.
+                Target::Vm | Target::Domain { .. } if master.bypass => unit.smmu.bypass(link),
                 Target::Vm => match self.vm.places.iter().find(|place| place.unit == index) {
                     Some(place) => unit.smmu.attach(link, place.domain),
                     None => unit.smmu.detach(link),

@@ -94,10 +94,10 @@ impl Master {
             let ids: Vec<StreamId> = own.iter().map(|stream| StreamId(stream.id)).collect();
             let link = unit.smmu.link(&ids, tbu)?;
             self.links.push((index, link));
-            // Bypass, too, starts from a domain, to which it can be put back.
-            unit.smmu.attach(link, place.domain)?;
             if self.bypass {
                 unit.smmu.bypass(link)?;
+            } else {
+                unit.smmu.attach(link, place.domain)?;
             }
         }
         Ok(())
