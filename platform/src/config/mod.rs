@@ -47,6 +47,10 @@ pub const DEFAULT_IDLE_DELAY_US: u64 = 20_000;
 /// Longest delay accepted, in microseconds: one hour.
 pub const MAX_DELAY_US: u64 = 3_600_000_000;
 
+/// How long the start waits for suppliers that do not answer yet, in
+/// microseconds, where the operator sets nothing.
+pub const DEFAULT_PROBE_TIMEOUT_US: u64 = 2_000_000;
+
 /// Memory is given to VMs in pieces of this size, in bytes.
 pub const MEMORY_GRANULE: u64 = 2 << 20;
 
@@ -63,6 +67,8 @@ pub struct Inputs<'a> {
     pub held: &'a [Region],
 }
 
+const PROBE_TIMEOUT: &str = "stagegate,probe-timeout-us";
+
 /// What is to be built.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
@@ -71,6 +77,8 @@ pub struct Plan {
     /// Every enabled SMMU of the board, masters or none: one without masters
     /// still has all its streams terminated.
     pub smmus: Vec<SmmuConfig>,
+    /// How long the start waits for suppliers that do not answer yet.
+    pub probe_timeout_us: u64,
 }
 
 /// Reads the configuration and checks it against the board.
@@ -97,9 +105,14 @@ pub fn plan(tree: &Tree<'_>, board: &Board, inputs: Inputs<'_>, report: &mut Rep
         reader.error("no-vm", (config, ""), "no VM is described", remedy);
     }
     let smmus = smmu::read(&mut reader, &vms);
+    let probe_timeout_us = reader.probe_timeout(config);
     limits::check(&mut reader, config, &vms);
     ownership::check(&mut reader, &vms);
-    Plan { vms, smmus }
+    Plan {
+        vms,
+        smmus,
+        probe_timeout_us,
+    }
 }
 
 /// What reading needs everywhere.
@@ -131,8 +144,22 @@ impl Reader<'_, '_> {
             );
             return None;
         }
-        self.check_names(id, &["compatible", "#address-cells", "#size-cells"]);
+        self.check_names(
+            id,
+            &["compatible", "#address-cells", "#size-cells", PROBE_TIMEOUT],
+        );
         Some(id)
+    }
+
+    fn probe_timeout(&mut self, config: NodeId) -> u64 {
+        let given = self.cell(config, PROBE_TIMEOUT).map(u64::from);
+        let timeout = given.unwrap_or(DEFAULT_PROBE_TIMEOUT_US);
+        if timeout > MAX_DELAY_US {
+            let what = alloc::format!("{timeout} µs are more than an hour");
+            let remedy = "choose less: guests wait meanwhile";
+            self.error("delay", (config, PROBE_TIMEOUT), what, remedy);
+        }
+        timeout
     }
 
     fn error(

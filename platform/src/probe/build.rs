@@ -130,6 +130,9 @@ impl Builder<'_, '_> {
             let unit = self.add(tbu.node, Role::Tbu(index, t), State::New);
             self.suppliers(unit, tbu.node, need);
             self.graph.link(unit, at, Need::Required);
+            // The SMMU is started with its TBUs: those that can come are waited
+            // for, the others are done without.
+            self.suppliers(at, tbu.node, Need::Optional);
         }
     }
 
