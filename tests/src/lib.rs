@@ -34,6 +34,7 @@ pub mod paths;
 pub mod qmp;
 pub mod report;
 pub mod scenario;
+pub mod scmi_firmware;
 pub mod setup;
 pub mod timeline;
 pub mod trace;

@@ -19,9 +19,9 @@ use super::devices::Devices;
 use super::guest_dma::GuestDma;
 use super::life::Life;
 use super::pci;
+use super::probing;
 use super::ram::{GuestRam, PIECE};
 use super::scmi::Scmi;
-use super::smmus;
 use super::vcpu::Vcpu;
 use super::vm::{Counters, IPA_BITS, Images, Stage2, Vm};
 use crate::arch::ram::RamMap;
@@ -56,7 +56,7 @@ pub fn vms(
     if report.has_errors() {
         return Err(Stop("the configuration has errors"));
     }
-    smmus::probe(tree, board, &plan);
+    probing::run(tree, board, &plan);
     pci::probe(board);
     let mut next_cpu = 0;
     let mut vms = Vec::new();

@@ -25,6 +25,7 @@ pub mod monitor;
 pub mod owners;
 pub mod passed;
 pub mod pci;
+pub mod probing;
 pub mod ram;
 pub mod report;
 pub mod run;

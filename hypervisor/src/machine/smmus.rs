@@ -3,16 +3,16 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use pgtable::Stale;
 use platform::config::{Plan, SmmuConfig as Wish};
 use platform::facts::{self, Board, SmmuModel, StreamId};
-use platform::supply::Suppliers;
+use platform::probe::Probed;
+use platform::supply::{OpenError, Suppliers, SupplyError};
 use platform::tree::{NodeId, Tree};
 use smmu::power::Delays;
 use smmu::v2;
-use smmu::{DomainId, Fault, IpaRange, Limits, Smmu, SmmuConfig, Stage2, TbuConfig};
+use smmu::{DmaMemory, DomainId, Fault, IpaRange, Limits, Smmu, SmmuConfig, Stage2, TbuConfig};
 use spin::Once;
 
 use super::drivers::{self, AnyHardware, Ask};
@@ -75,6 +75,9 @@ impl Unit {
 /// The clock of all drivers.
 pub static TIME: dma::Clock = dma::Clock;
 
+/// The reason of what has been told in more words already.
+pub const SAID: &str = "its driver gave it up";
+
 static UNITS: Once<Vec<Unit>> = Once::new();
 
 /// All SMMUs that work.
@@ -107,37 +110,106 @@ pub fn at(node: NodeId) -> Option<usize> {
     units().iter().position(|unit| unit.node == node)
 }
 
-/// Probes every enabled SMMU. One that does not answer is reported; its masters
-/// then have no SMMU and are refused.
-pub fn probe(tree: &Tree<'_>, board: &Board, plan: &Plan) {
-    let memory: &'static _ = Box::leak(Box::new(dma::memory()));
-    let mut suppliers = Suppliers::new(Machine);
-    let mut units = Vec::new();
-    let mut first_vmid = 1;
-    for wish in &plan.smmus {
-        let Some(facts) = board.smmus.get(wish.smmu) else {
-            continue;
+/// SMMUs on their way up.
+pub struct Start<'a> {
+    board: &'a Board,
+    plan: &'a Plan,
+    memory: &'static dyn DmaMemory,
+    units: Vec<Unit>,
+    first_vmid: u16,
+}
+
+impl<'a> Start<'a> {
+    /// None is up yet.
+    #[must_use]
+    pub fn new(board: &'a Board, plan: &'a Plan) -> Self {
+        Self {
+            board,
+            plan,
+            memory: Box::leak(Box::new(dma::memory())),
+            units: Vec::new(),
+            first_vmid: 1,
+        }
+    }
+
+    /// Probes the SMMU at `index` of the board's. One that does not answer is
+    /// reported; its masters then have no SMMU and are refused.
+    pub fn smmu(
+        &mut self,
+        tree: &Tree<'_>,
+        index: usize,
+        suppliers: &mut Suppliers<Machine>,
+    ) -> Probed {
+        let wish = self.plan.smmus.iter().find(|wish| wish.smmu == index);
+        let (Some(facts), Some(wish)) = (self.board.smmus.get(index), wish) else {
+            return Probed::Failed("the plan has no place for it");
         };
         let ask = Ask {
             facts,
             driving: &wish.driving,
-            memory,
-            first_vmid,
+            memory: self.memory,
+            first_vmid: self.first_vmid,
         };
-        match one(tree, wish, &mut suppliers, &ask) {
+        match one(tree, wish, suppliers, &ask) {
             Ok(unit) => {
                 if facts.model == SmmuModel::Cavium {
-                    first_vmid = unit.limits().vmids as u16;
+                    self.first_vmid = unit.limits().vmids as u16;
                 }
                 let mut text = String::new();
                 let _ = unit.smmu.describe(&mut text);
                 text.lines().for_each(|line| log::info!("{line}"));
-                units.push(unit);
+                self.units.push(unit);
+                Probed::Ready
             }
-            Err(why) => log::error!("{}: {why}: its masters are given to nobody", facts.path),
+            Err(Unready::Later) => Probed::NotYet("its firmware does not answer yet"),
+            Err(Unready::Never(why)) => {
+                log::error!("{}: {why}: its masters are given to nobody", facts.path);
+                Probed::Failed(SAID)
+            }
         }
     }
-    UNITS.call_once(|| units);
+
+    /// Whether TBU `index` of SMMU `smmu` came up with it.
+    #[must_use]
+    pub fn tbu(&self, smmu: usize, index: usize) -> Probed {
+        let facts = self.board.smmus.get(smmu);
+        let unit = self
+            .units
+            .iter()
+            .find(|unit| facts.is_some_and(|facts| facts.node == unit.node));
+        match unit.and_then(|unit| unit.tbus.get(index)) {
+            Some(tbu) if tbu.works => Probed::Ready,
+            _ => Probed::Failed(SAID),
+        }
+    }
+
+    /// No further SMMU comes.
+    pub fn finish(self) {
+        UNITS.call_once(|| self.units);
+    }
+}
+
+/// Why an SMMU is not up.
+enum Unready {
+    /// It may be asked again.
+    Later,
+    /// What the operator is told.
+    Never(String),
+}
+
+impl From<OpenError> for Unready {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Firmware(SupplyError::Timeout(_)) => Self::Later,
+            error => Self::Never(alloc::format!("{error}")),
+        }
+    }
+}
+
+impl From<smmu::Error> for Unready {
+    fn from(error: smmu::Error) -> Self {
+        Self::Never(alloc::format!("{error}"))
+    }
 }
 
 fn one(
@@ -145,13 +217,11 @@ fn one(
     wish: &Wish,
     suppliers: &mut Suppliers<Machine>,
     ask: &Ask<'_>,
-) -> Result<Unit, String> {
+) -> Result<Unit, Unready> {
     let facts = ask.facts;
-    let say = |error: &dyn fmt::Display| alloc::format!("{error}");
     let own = match wish.always_on {
         true => Supplied::default(),
-        false => supplies::open(suppliers, tree, (&facts.clocks, &facts.power_domains))
-            .map_err(|error| say(&error))?,
+        false => supplies::open(suppliers, tree, (&facts.clocks, &facts.power_domains))?,
     };
     let (tbus, supplied) = tbus(tree, facts, wish, suppliers);
     let behind: Vec<TbuConfig<'_, '_>> = supplied
@@ -172,7 +242,7 @@ fn one(
     };
     let made = Smmu::probe(&config, &TIME, |power| drivers::make(power, ask));
     Ok(Unit {
-        smmu: made.map_err(|error| say(&error))?,
+        smmu: made?,
         node: facts.node,
         path: facts.path.clone(),
         tbus,

@@ -1,0 +1,208 @@
+//! What becomes of a device whose SMMU waits for a clock that comes late, never,
+//! or fails: each line of the table in docs/configuration.md.
+
+mod common;
+
+use common::{LIMIT, dir, ok};
+use stagegate_tests::cases::{self, NAME, spec};
+use stagegate_tests::devicetree::Template;
+use stagegate_tests::machine::{Machine, Running};
+use stagegate_tests::scmi_firmware::{self, Firmware, Mood};
+use stagegate_tests::setup::{Setup, VmSpec};
+use std::path::PathBuf;
+
+const MEMORY_MIB: u32 = 1024;
+/// The device, behind the SMMU.
+const EDU: &str = "edu,addr=06.0,dma_mask=0xffffffffffff";
+
+/// A VM with the device, on a machine whose SMMU is supplied as `overlay` says.
+fn setup(overlay: &str, cases: &str, properties: &str) -> Setup {
+    let machine = Machine::virt(2, MEMORY_MIB).args(["-device", EDU]);
+    let mut setup = ok(Setup::new(machine));
+    setup.overlay(Template::text("supply", overlay));
+    let kernel = ok(setup.module(&ok(cases::image())));
+    let device = format!(
+        "devices {{ #address-cells = <1>; #size-cells = <0>; device@0 {{ reg = <0>; label = \"edu\";
+         device = <&pcie 0x30>; {properties} }}; }};"
+    );
+    setup.vms(&[VmSpec {
+        more: device,
+        ..spec(&kernel, NAME, 1, cases)
+    }]);
+    setup
+}
+
+/// The VM runs without the device; all of `lines` were said before.
+fn refused(mut running: Running, lines: &[&[&str]]) {
+    for words in lines {
+        ok(running.console.expect_all(words, LIMIT));
+    }
+    ok(running
+        .console
+        .expect_all(&["edu", "its SMMU does not work", "not given"], LIMIT));
+    ok(running
+        .console
+        .expect_from(NAME, "DONE passed 1 failed 0", LIMIT));
+    assert!(ok(running.finish(LIMIT)).status.success());
+}
+
+/// Two gates, one behind the other; in the tree the outer one comes first.
+#[test]
+fn a_chain_in_the_wrong_order() {
+    let gates = "/dts-v1/; /plugin/; &{/} {
+        outer: a-gate { compatible = \"gpio-gate-clock\"; #clock-cells = <0>;
+            clocks = <&inner>; enable-gpios = <&pl061 6 0>; };
+        inner: b-gate { compatible = \"gpio-gate-clock\"; #clock-cells = <0>;
+            clocks = <&apb_pclk>; enable-gpios = <&pl061 5 0>; }; };
+        &smmu { clocks = <&outer>; clock-names = \"smmu\"; };";
+    let power = "stagegate,power-source = \"hypercall\";";
+    let mut setup = setup(gates, "dma-device", power);
+    setup.machine = setup.machine.trace(["pl061_set_output"]);
+    let mut running = ok(setup.start(&dir("deferral-chain")));
+    ok(running
+        .console
+        .expect_from(NAME, "DONE passed 1 failed 0", LIMIT));
+    let finished = ok(running.finish(LIMIT));
+    assert!(finished.status.success());
+    let rises = |text: &str| finished.trace.iter().position(|e| e.text.ends_with(text));
+    let (inner, outer) = (rises("output 5 to 1"), rises("output 6 to 1"));
+    assert!(inner.is_some() && inner < outer, "{inner:?} {outer:?}");
+}
+
+#[test]
+fn no_driver() {
+    let unknown = "/dts-v1/; /plugin/; &{/} { clk: odd-clock { compatible = \"acme,odd-clock\";
+        #clock-cells = <0>; }; }; &smmu { clocks = <&clk>; };";
+    let running = ok(setup(unknown, "psci-version", "").start(&dir("deferral-none")));
+    refused(running, &[&["smmuv3", "refused: /odd-clock: no driver"]]);
+}
+
+#[test]
+fn a_disabled_supplier() {
+    let gate = "/dts-v1/; /plugin/; &pl061 { status = \"disabled\"; };
+        &{/} { clk: gate { compatible = \"gpio-gate-clock\"; #clock-cells = <0>;
+            clocks = <&apb_pclk>; enable-gpios = <&pl061 5 0>; }; };
+        &smmu { clocks = <&clk>; };";
+    let running = ok(setup(gate, "psci-version", "").start(&dir("deferral-disabled")));
+    let words: &[&str] = &["smmuv3", "refused: /gate needs /pl061@9030000: disabled"];
+    refused(running, &[words]);
+}
+
+#[test]
+fn a_ring() {
+    let ring = "/dts-v1/; /plugin/; &{/} {
+        a: a-gate { compatible = \"gpio-gate-clock\"; #clock-cells = <0>;
+            clocks = <&b>; enable-gpios = <&pl061 6 0>; };
+        b: b-gate { compatible = \"gpio-gate-clock\"; #clock-cells = <0>;
+            clocks = <&a>; enable-gpios = <&pl061 5 0>; }; };
+        &smmu { clocks = <&a>; };";
+    let running = ok(setup(ring, "psci-version", "").start(&dir("deferral-ring")));
+    refused(
+        running,
+        &[
+            &["/smmuv3", "waits for itself"],
+            &["-gate", "waits for itself", "→"],
+        ],
+    );
+}
+
+/// A machine's RAM in a file, which goes when the test ends.
+struct Ram(PathBuf);
+
+impl Drop for Ram {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A machine with RAM in a file, and its SMMU's clock from firmware.
+fn with_firmware(name: &str, cases: &str, more: &str) -> (Setup, PathBuf, Ram) {
+    let dir = dir(&format!("deferral-{name}"));
+    let ram = dir.join("ram");
+    let mut setup = setup(&scmi_firmware::overlay(), cases, more);
+    let args = scmi_firmware::ram(&ram, MEMORY_MIB);
+    setup.machine.extra.extend(args);
+    (setup, dir, Ram(ram))
+}
+
+/// Firmware that comes up only when the hypervisor has said that it waits.
+#[test]
+fn late_firmware() {
+    let power = "stagegate,power-source = \"hypercall\";";
+    let (mut setup, dir, ram) = with_firmware("late", "dma-device", power);
+    patience(&mut setup, 60_000_000);
+    let mut running = ok(setup.start(&dir));
+    ok(running.console.expect_all(
+        &[
+            "/firmware/scmi",
+            "deferred: its firmware does not answer yet",
+        ],
+        LIMIT,
+    ));
+    ok(running
+        .console
+        .expect_all(&["/smmuv3", "deferred: waits for"], LIMIT));
+    let firmware = ok(Firmware::start(&ram.0, Mood::Works));
+    ok(running
+        .console
+        .expect_all(&["/smmuv3", "ready after"], LIMIT));
+    ok(running
+        .console
+        .expect_from(NAME, "DONE passed 1 failed 0", LIMIT));
+    assert!(ok(running.finish(LIMIT)).status.success());
+    assert!(firmware.end() >= 1, "the clock was never switched");
+}
+
+#[test]
+fn firmware_that_never_answers() {
+    let (mut setup, dir, _ram) = with_firmware("never", "psci-version", "");
+    patience(&mut setup, 100_000);
+    let running = ok(setup.start(&dir));
+    let deferred: &[&str] = &[
+        "/firmware/scmi",
+        "deferred: its firmware does not answer yet",
+    ];
+    let refusal: &[&str] = &["/smmuv3", "refused", "its firmware does not answer yet"];
+    refused(running, &[deferred, refusal]);
+}
+
+#[test]
+fn firmware_that_refuses() {
+    let (setup, dir, ram) = with_firmware("refuses", "psci-version", "");
+    let file = std::fs::File::create(&ram.0).unwrap_or_else(|e| panic!("{e}"));
+    file.set_len(u64::from(MEMORY_MIB) << 20)
+        .unwrap_or_else(|e| panic!("{e}"));
+    let firmware = ok(Firmware::start(&ram.0, Mood::Refuses));
+    let running = ok(setup.start(&dir));
+    refused(running, &[&["/smmuv3", "refused", "its firmware refuses"]]);
+    assert_eq!(firmware.end(), 0);
+}
+
+/// The operator wrote that the device may run without: it does, and the
+/// console says so.
+#[test]
+fn the_operators_risk() {
+    let unknown = "/dts-v1/; /plugin/; &{/} { clk: odd-clock { compatible = \"acme,odd-clock\";
+        #clock-cells = <0>; }; }; &smmu { clocks = <&clk>; };";
+    let optional = "stagegate,optional;";
+    let mut running = ok(setup(unknown, "psci-version", optional).start(&dir("deferral-risk")));
+    ok(running
+        .console
+        .expect_all(&["device@0", "bypassed:", "never came"], LIMIT));
+    ok(running
+        .console
+        .expect_from(NAME, "DONE passed 1 failed 0", LIMIT));
+    let lines = ok(running.finish(LIMIT)).lines;
+    assert!(!lines.iter().any(|l| l.text.contains("not given")));
+}
+
+/// How long the start waits.
+fn patience(setup: &mut Setup, micros: u32) {
+    setup.overlay(Template::text(
+        "patience",
+        &format!(
+            "/dts-v1/; /plugin/; &{{/chosen/stagegate}} {{
+             stagegate,probe-timeout-us = <{micros}>; }};"
+        ),
+    ));
+}
