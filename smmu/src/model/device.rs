@@ -34,6 +34,8 @@ pub struct Nature {
     pub ranges: bool,
     /// Two-level stream tables.
     pub two_level: bool,
+    /// Interrupts by messages, beside wires.
+    pub messages: bool,
     /// Granules: bit n set means 2^n bytes.
     pub granules: u32,
     /// Output address bits: 32, 36, 40, 42, 44 or 48. Input is as wide.
@@ -58,6 +60,7 @@ impl Default for Nature {
             coherent: true,
             ranges: true,
             two_level: true,
+            messages: false,
             granules: 1 << 12 | 1 << 14 | 1 << 16,
             pa_bits: 44,
             sync_delay: 2,

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod interrupts;
 mod needed;
 mod own;
 
@@ -33,6 +34,7 @@ impl Backend for Three {
         let config = Config {
             bound_ns: 1_000_000,
             leave_out,
+            interrupts: interrupts::wanted(),
             ..Config::default()
         };
         V3::probe(power, model, ram, time, config)

@@ -51,8 +51,7 @@ impl Inner {
 
     fn stop_on(&mut self, reason: u8) {
         self.state.cmdq_cons = self.state.cmdq_cons & 0xf_ffff | u32::from(reason) << 24;
-        self.state.gerror ^= gerror::CMDQ;
-        self.error_irqs += 1;
+        self.global_error(gerror::CMDQ);
         // What came before need not have happened either.
         self.pending.clear();
     }

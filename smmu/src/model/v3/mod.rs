@@ -1,6 +1,7 @@
 //! SMMUv3, hostile.
 
 mod commands;
+mod interrupts;
 mod registers;
 mod translate;
 
@@ -32,6 +33,16 @@ struct State {
     evtq_base: u64,
     evtq_prod: u32,
     evtq_cons: u32,
+    event_message: Message,
+    error_message: Message,
+}
+
+/// Where an interrupt goes: address (0: the wire), data, attributes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Message {
+    address: u64,
+    data: u32,
+    attributes: u32,
 }
 
 /// What one unit has cached.
@@ -101,6 +112,10 @@ struct Inner {
     accesses: u64,
     event_irqs: u64,
     error_irqs: u64,
+    /// Messages written: address and data.
+    messages: Vec<(u64, u32)>,
+    /// The next message is not accepted.
+    refuse_message: bool,
 }
 
 /// The model. Clone it to give the driver its register window.
@@ -140,6 +155,8 @@ impl ModelV3 {
             accesses: 0,
             event_irqs: 0,
             error_irqs: 0,
+            messages: Vec::new(),
+            refuse_message: false,
         };
         let inner = Arc::new(Mutex::new(inner));
         let ram = inner.lock().unwrap().ram.clone();
@@ -165,8 +182,7 @@ impl ModelV3 {
     pub fn fail_service(&self) {
         self.with(|m| {
             m.service_failure = true;
-            m.state.gerror ^= gerror::SFM;
-            m.error_irqs += 1;
+            m.global_error(gerror::SFM);
         });
     }
 
@@ -175,14 +191,44 @@ impl ModelV3 {
         self.with(|m| m.dead = dead);
     }
 
-    /// Interrupts raised so far: events, global errors.
+    /// The next event cannot be written (GERROR.EVENTQ_ABT_ERR).
+    pub fn fail_event(&self) {
+        self.with(|m| m.global_error(gerror::EVENTQ_ABT));
+    }
+
+    /// The next message is not accepted where it goes to.
+    pub fn refuse_message(&self) {
+        self.with(|m| m.refuse_message = true);
+    }
+
+    /// Global errors that nobody has acknowledged.
+    pub fn errors(&self) -> u32 {
+        self.with(|m| m.state.gerror ^ m.state.gerrorn)
+    }
+
+    /// Wires raised so far: events, global errors.
     pub fn interrupts(&self) -> (u64, u64) {
         self.with(|m| (m.event_irqs, m.error_irqs))
+    }
+
+    /// Messages written so far, as address and data.
+    pub fn messages(&self) -> Vec<(u64, u32)> {
+        self.with(|m| m.messages.clone())
     }
 
     /// The event queue's overflow flag is raised and not acknowledged.
     pub fn overflowed(&self) -> bool {
         self.with(|m| (m.state.evtq_prod ^ m.state.evtq_cons) >> 31 != 0)
+    }
+}
+
+impl Message {
+    fn noise(roll: &mut impl FnMut() -> u64) -> Self {
+        Self {
+            address: roll(),
+            data: roll() as u32,
+            attributes: roll() as u32,
+        }
     }
 }
 
@@ -271,6 +317,8 @@ impl Inner {
                     evtq_base: noise(),
                     evtq_prod: noise() as u32 & 0xf_ffff,
                     evtq_cons: noise() as u32 & 0xf_ffff,
+                    event_message: Message::noise(&mut noise),
+                    error_message: Message::noise(&mut noise),
                     ..State::default()
                 };
                 self.tcu = self.ghost.clone();

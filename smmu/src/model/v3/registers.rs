@@ -3,7 +3,7 @@
 use super::{Inner, ModelV3};
 use crate::model::device::Violation;
 use crate::outside::Registers;
-use crate::v3::spec::regs::{self, cr0, gbpa};
+use crate::v3::spec::regs::{self, cr0, gbpa, irq_ctrl};
 
 /// QEMU's `virt` reads 0x0d44101b; without the two-level and coherent bits.
 const IDR0: u32 = 0x0544_100b;
@@ -40,7 +40,9 @@ impl Inner {
         let nature = self.nature;
         match offset {
             regs::IDR0 => {
-                IDR0 | u32::from(nature.coherent) << 4 | u32::from(nature.two_level) << 27
+                IDR0 | u32::from(nature.coherent) << 4
+                    | u32::from(nature.messages) << 13
+                    | u32::from(nature.two_level) << 27
             }
             // 16 StreamID bits, queues of up to 2^8 commands, 2^5 events.
             regs::IDR1 => 8 << 21 | 5 << 16 | 16,
@@ -83,6 +85,14 @@ impl Inner {
             regs::EVENTQ_BASE | regs::EVENTQ_PROD => cr0::EVENTQEN,
             _ => 0,
         };
+        let irq_in_use = match offset {
+            regs::EVENTQ_IRQ_CFG0..=regs::EVENTQ_IRQ_CFG2 => irq_ctrl::EVENTQ,
+            regs::GERROR_IRQ_CFG0..=regs::GERROR_IRQ_CFG2 => irq_ctrl::GERROR,
+            _ => 0,
+        };
+        if self.state.irq_ctrl & irq_in_use != 0 {
+            self.violate(Violation::WrittenInUse(offset));
+        }
         if self.state.cr0 & in_use != 0 {
             self.violate(Violation::WrittenInUse(offset));
         }
@@ -95,6 +105,12 @@ impl Inner {
             regs::GBPA if low & gbpa::UPDATE != 0 => s.gbpa = low,
             regs::IRQ_CTRL => s.irq_ctrl = low,
             regs::GERRORN => s.gerrorn = low,
+            regs::EVENTQ_IRQ_CFG0 => s.event_message.address = value,
+            regs::EVENTQ_IRQ_CFG1 => s.event_message.data = low,
+            regs::EVENTQ_IRQ_CFG2 => s.event_message.attributes = low,
+            regs::GERROR_IRQ_CFG0 => s.error_message.address = value,
+            regs::GERROR_IRQ_CFG1 => s.error_message.data = low,
+            regs::GERROR_IRQ_CFG2 => s.error_message.attributes = low,
             regs::STRTAB_BASE => s.strtab_base = value,
             regs::STRTAB_BASE_CFG => s.strtab_cfg = low,
             regs::CMDQ_BASE => s.cmdq_base = value,

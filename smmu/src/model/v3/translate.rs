@@ -144,7 +144,7 @@ impl Inner {
             self.ram.device_store(at + offset, word);
         }
         self.state.evtq_prod = prod & 1 << 31 | (prod + 1) & lap;
-        self.event_irqs += 1;
+        self.event_interrupt();
         Dma::Terminated
     }
 

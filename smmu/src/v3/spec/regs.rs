@@ -111,6 +111,10 @@ pub mod gerror {
     pub const CMDQ: u32 = 1 << 0;
     /// An event could not be written.
     pub const EVENTQ_ABT: u32 = 1 << 2;
+    /// A message for the event queue was aborted.
+    pub const MSI_EVENTQ_ABT: u32 = 1 << 5;
+    /// A message for a global error was aborted.
+    pub const MSI_GERROR_ABT: u32 = 1 << 7;
     /// The SMMU is in service failure mode.
     pub const SFM: u32 = 1 << 8;
     /// Every error that this driver knows (MSI aborts are bits 4 to 7).
