@@ -3,9 +3,11 @@
 
 mod common;
 
-use common::{all_passed, board, dir, ok};
+use common::{LIMIT, all_passed, board, dir, ok};
 use stagegate_tests::cases;
+use stagegate_tests::devicetree::Template;
 use stagegate_tests::machine::Board;
+use stagegate_tests::setup::Setup;
 
 fn hosted(version: Board, group: &str) {
     let name = format!("hosted-{version:?}-{group}");
@@ -55,4 +57,20 @@ fn messages_through_an_its() {
 #[test]
 fn messages_through_a_gicv2m_frame() {
     messages(Board::VirtGicV2);
+}
+
+/// An SMMU without an interrupt is looked at: its faults come all the same.
+#[test]
+fn dma_faults_without_an_interrupt() {
+    let machine = board(Board::VirtGicV3, 2, 1024);
+    let mut setup = ok(Setup::new(cases::with_edu(machine, &[6])));
+    setup.overlay(ok(Template::named("clock-gate")));
+    let mute = "/dts-v1/; /plugin/;\n&smmu { interrupts; };\n";
+    setup.overlay(Template::text("mute", mute));
+    let kernel = ok(setup.module(&ok(cases::image())));
+    setup.vms(&[cases::with_devices(&kernel, "dma-device", &[6])]);
+    let mut running = ok(setup.start(&dir("hosted-dma-mute")));
+    let mute = ["[stagegate] warning", "no interrupt: it is looked at"];
+    ok(running.console.expect_all(&mute, LIMIT));
+    all_passed(running);
 }

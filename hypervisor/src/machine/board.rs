@@ -88,7 +88,7 @@ pub fn power_off() {
 
 /// The EL2 timer rang: something is due.
 pub fn alarm() {
-    smmus::tick();
+    smmus::tick(&mut faults::report);
 }
 
 /// An SMMU raised an interrupt.

@@ -145,6 +145,9 @@ impl Master {
                 release(self.links.get(..done).unwrap_or_default());
                 return Err(PowerDenied);
             }
+            if unit.is_mute() {
+                smmus::arm();
+            }
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use pgtable::Stale;
 use platform::config::{Plan, SmmuConfig as Wish};
@@ -10,7 +11,7 @@ use platform::facts::{self, Board, SmmuModel, StreamId};
 use platform::probe::Probed;
 use platform::supply::{OpenError, Suppliers, SupplyError};
 use platform::tree::{NodeId, Tree};
-use smmu::power::Delays;
+use smmu::power::{Delays, State};
 use smmu::v2;
 use smmu::{DmaMemory, DomainId, Fault, IpaRange, Limits, Smmu, SmmuConfig, Stage2, TbuConfig};
 use spin::Once;
@@ -32,8 +33,14 @@ pub struct Unit {
     pub tbus: Vec<Tbu>,
     /// Bytes of the pages that the operator chose for its tables.
     pub granule: Option<u32>,
+    /// It has no wire to tell of faults by: when it was last looked at, on the
+    /// system's clock in nanoseconds.
+    looked: Option<AtomicU64>,
     facts: facts::Smmu,
 }
+
+/// Time between looks at an SMMU without an interrupt, while it is on.
+const LOOK_NS: u64 = 100_000_000;
 
 /// A TBU of an SMMU.
 pub struct Tbu {
@@ -55,6 +62,31 @@ pub struct Stream {
 }
 
 impl Unit {
+    /// When an SMMU without an interrupt is to be looked at next; never while
+    /// it is off.
+    fn next_look(&self) -> Option<u64> {
+        let looked = self.looked.as_ref()?;
+        let on = matches!(self.smmu.state(), State::On | State::Idle);
+        on.then(|| looked.load(Ordering::Relaxed).saturating_add(LOOK_NS))
+    }
+
+    /// Looks, if it is time.
+    fn look(&self, now: u64) {
+        if self.next_look().is_some_and(|at| at <= now) {
+            self.looked
+                .iter()
+                .for_each(|looked| looked.store(now, Ordering::Relaxed));
+            self.smmu.handle_error_irq();
+            self.smmu.collect();
+        }
+    }
+
+    /// Whether nothing but looking tells of its faults.
+    #[must_use]
+    pub fn is_mute(&self) -> bool {
+        self.looked.is_some()
+    }
+
     /// What its driver can do, with the pages that the operator chose.
     #[must_use]
     pub fn limits(&self) -> Limits {
@@ -248,6 +280,7 @@ fn one(
         tbus,
         facts: facts.clone(),
         granule: wish.driving.granule,
+        looked: mute(facts).then(|| AtomicU64::new(0)),
     })
 }
 
@@ -310,11 +343,24 @@ pub fn range(stale: &Stale) -> IpaRange {
     }
 }
 
+/// Whether it has no wire to interrupt by.
+fn mute(facts: &facts::Smmu) -> bool {
+    let mute = facts.irqs.iter().all(Option::is_none);
+    if mute {
+        log::warn!("{}: no interrupt: it is looked at now and then", facts.path);
+    }
+    mute
+}
+
 /// Does what is due on every SMMU, then sets this CPU's alarm for the next.
-pub fn tick() {
+/// Faults that come to light go to `sink`.
+pub fn tick(sink: &mut dyn FnMut(&Unit, Fault)) {
     let now = timer::now_ns();
     for unit in units() {
+        unit.look(now);
         unit.smmu.tick(now);
+        // A suspend, too, brings the last ones along.
+        unit.smmu.take_faults(&mut |fault| sink(unit, fault));
     }
     arm();
 }
@@ -324,7 +370,8 @@ pub fn arm() {
     timer::set_alarm(
         units()
             .iter()
-            .filter_map(|unit| unit.smmu.next_deadline())
+            .flat_map(|unit| [unit.smmu.next_deadline(), unit.next_look()])
+            .flatten()
             .min(),
     );
 }

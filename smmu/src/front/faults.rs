@@ -64,9 +64,7 @@ impl<H: Hardware> Smmu<'_, H> {
     /// and gives all that wait to `sink`. An SMMU that is not on is not
     /// touched (P4); what it had to say was taken when it was suspended.
     pub fn handle_event_irq(&self, sink: &mut dyn FnMut(Fault)) {
-        if let Some(hold) = self.machine.hold() {
-            self.collect_faults(hold.power());
-        }
+        self.collect();
         self.take_faults(sink);
     }
 
@@ -79,6 +77,14 @@ impl<H: Hardware> Smmu<'_, H> {
                 Some(fault) => sink(fault),
                 None => return,
             }
+        }
+    }
+
+    /// Takes the faults off the hardware, if it is on, and keeps them for
+    /// [`take_faults`](Self::take_faults).
+    pub fn collect(&self) {
+        if let Some(hold) = self.machine.hold() {
+            self.collect_faults(hold.power());
         }
     }
 
