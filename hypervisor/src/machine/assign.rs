@@ -20,7 +20,12 @@ use crate::power::evidence::Source;
 
 /// Makes the VM's virtual host bridge with those of its PCI functions that it was
 /// given, if there are any.
-fn bridge(board: &Board, vm: &mut Vm, given: &[&DeviceConfig]) -> Result<(), Stop> {
+fn bridge(
+    tree: &Tree<'_>,
+    board: &Board,
+    vm: &mut Vm,
+    given: &[&DeviceConfig],
+) -> Result<(), Stop> {
     let mut hosts = given.iter().filter_map(|device| match device.kind {
         DeviceKind::Pci { host, rid, .. } => Some((host, Rid(rid))),
         DeviceKind::Platform { .. } => None,
@@ -35,7 +40,7 @@ fn bridge(board: &Board, vm: &mut Vm, given: &[&DeviceConfig]) -> Result<(), Sto
         }
         rids.push(rid);
     }
-    vm.messages = messages::offer(board, vm, host, &rids);
+    vm.messages = messages::offer((tree, board), vm, host, &rids);
     let messages = vm.messages.as_ref();
     let msi = messages.map_or(MsiPolicy::None, Messages::policy);
     match VmHost::new(board, host, &rids, msi) {
@@ -139,7 +144,7 @@ pub fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> 
             Err(error) => refuse(device, &error),
         }
     }
-    bridge(board, vm, &given)?;
+    bridge(tree, board, vm, &given)?;
     let mut room = Allocator::new();
     for (index, device) in given.into_iter().enumerate() {
         if let Some(rid) = vm.masters[index].rid {

@@ -18,9 +18,10 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use pgtable::{Access, Attrs, Execute, MemoryType, Pa};
+use platform::facts::interrupt::interrupts;
 use platform::facts::{self, Board, PciHost};
 use platform::gic::its::{Events, LPI_BASE};
-use platform::tree::NodeId;
+use platform::tree::{NodeId, Tree};
 use spin::Once;
 use spin::mutex::SpinMutex;
 
@@ -100,8 +101,13 @@ static GIVEN: SpinMutex<BTreeSet<(NodeId, Option<u32>)>> = SpinMutex::new(BTreeS
 
 /// Finds a way for messages of the functions `rids` behind host bridge `host`,
 /// and maps the doorbell for the VM's devices. `None`: they have INTx only.
-pub fn offer(board: &Board, vm: &Vm, host: usize, rids: &[Rid]) -> Option<Messages> {
-    let messages = find(board, vm, host, rids).and_then(|messages| {
+pub fn offer(
+    (tree, board): (&Tree<'_>, &Board),
+    vm: &Vm,
+    host: usize,
+    rids: &[Rid],
+) -> Option<Messages> {
+    let messages = find((tree, board), vm, host, rids).and_then(|messages| {
         // A mirror with larger pages would leave it out.
         if vm.dma_shape().page_size() != map::GICV2M.size {
             return Err(Why::Tables);
@@ -119,7 +125,12 @@ pub fn offer(board: &Board, vm: &Vm, host: usize, rids: &[Rid]) -> Option<Messag
     }
 }
 
-fn find(board: &Board, vm: &Vm, host: usize, rids: &[Rid]) -> Result<Messages, Why> {
+fn find(
+    (tree, board): (&Tree<'_>, &Board),
+    vm: &Vm,
+    host: usize,
+    rids: &[Rid],
+) -> Result<Messages, Why> {
     if !vm
         .masters
         .iter()
@@ -131,7 +142,7 @@ fn find(board: &Board, vm: &Vm, host: usize, rids: &[Rid]) -> Result<Messages, W
     let gic = board.gic.as_ref().ok_or(Why::Nowhere)?;
     let (node, devices) = device_ids(facts, host, rids)?;
     if let Some(frame) = gic.v2m.iter().find(|frame| frame.node == node) {
-        return by_frame(frame);
+        return by_frame(tree, frame);
     }
     its::init(gic);
     by_its(node, &devices)
@@ -181,20 +192,21 @@ fn by_its(node: NodeId, devices: &BTreeSet<u32>) -> Result<Messages, Why> {
     })
 }
 
-fn by_frame(facts: &facts::V2mFrame) -> Result<Messages, Why> {
+fn by_frame(tree: &Tree<'_>, facts: &facts::V2mFrame) -> Result<Messages, Why> {
     let registers = facts.registers;
     let (first, count) = facts.spis.unwrap_or_else(|| {
         use platform::mmio::Mmio;
         let window = mmio::window(registers.base, registers.size);
         typer_range(window.read32(MSI_TYPER))
     });
-    // Between the guest's own interrupts and those of platform devices, and
-    // from a multiple of 32 on.
-    let start = first.max(64).next_multiple_of(32);
+    // Between the guest's own interrupts and those of platform devices. The
+    // board may have wired devices to some of them: QEMU's SMMU is.
     let end = first.saturating_add(count);
-    let end = end.min(SPI_BASE + map::PASSED_SPI_BASE);
-    let frame = V2m::new(start, end.saturating_sub(start)).ok_or(Why::Numbers)?;
-    if !frame.numbers().all(gic::is_shared) || !registers.base.is_multiple_of(4096) {
+    let range = first.max(64)..end.min(SPI_BASE + map::PASSED_SPI_BASE);
+    let wired = wired(tree);
+    let free = |number: u32| gic::is_shared(number) && !wired.contains(&number);
+    let frame = V2m::of_free(range, free).ok_or(Why::Numbers)?;
+    if !registers.base.is_multiple_of(4096) {
         return Err(Why::Numbers);
     }
     if !GIVEN.lock().insert((facts.node, None)) {
@@ -205,6 +217,12 @@ fn by_frame(facts: &facts::V2mFrame) -> Result<Messages, Why> {
         doorbell: Pa(registers.base),
         way: Way::Frame,
     })
+}
+
+/// Every interrupt that some device of the board has.
+fn wired(tree: &Tree<'_>) -> BTreeSet<u32> {
+    let of = |id| interrupts(tree, id).into_iter().flatten();
+    tree.ids().flat_map(of).map(|irq| irq.intid).collect()
 }
 
 impl Messages {

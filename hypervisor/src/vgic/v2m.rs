@@ -37,6 +37,24 @@ impl V2m {
         (first >= SPI_BASE && end <= 1020 && count > 0).then_some(Self { first, count })
     }
 
+    /// A frame for the longest run of interrupts of `range` that are `free`:
+    /// one from a multiple of 32 on if there is any, so that a function with
+    /// several MSI vectors may put the vector's number into the low bits.
+    #[must_use]
+    pub fn of_free(range: core::ops::Range<u32>, free: impl Fn(u32) -> bool) -> Option<Self> {
+        let run = |first: u32| {
+            let own = range.clone().skip_while(move |n| *n < first);
+            let count = own.take_while(|n| free(*n)).count();
+            (count as u32, first)
+        };
+        let longest = |step: u32| {
+            let starts = range.clone().filter(move |n| n.is_multiple_of(step));
+            starts.map(run).filter(|(count, _)| *count > 0).max()
+        };
+        let (count, first) = longest(32).or_else(|| longest(1))?;
+        Self::new(first, count)
+    }
+
     /// First interrupt id.
     #[must_use]
     pub const fn first(&self) -> u32 {

@@ -303,6 +303,22 @@ fn message_frame() {
 }
 
 #[test]
+fn a_frame_leaves_out_what_others_have() {
+    let of = |range: core::ops::Range<u32>, used: &[u32]| {
+        let frame = V2m::of_free(range, |n| !used.contains(&n))?;
+        Some(frame.numbers())
+    };
+    assert_eq!(of(80..144, &[]), Some(96..144));
+    // QEMU's virt with GICv2: the SMMU's lie among the frame's.
+    assert_eq!(of(80..144, &[106, 107, 108, 109]), Some(128..144));
+    assert_eq!(of(80..144, &[96, 128, 100, 140]), Some(101..128));
+    assert_eq!(of(65..73, &[70]), Some(65..70));
+    assert_eq!(of(65..67, &[65, 66]), None);
+    assert_eq!(of(64..64, &[]), None);
+    assert_eq!(of(1000..1100, &[]), None, "no SPIs");
+}
+
+#[test]
 fn list_register_words_of_the_manual() {
     // Pending, HW, group 1, priority 0xa0, physical 27, virtual 27.
     let lr = Lr::new(27, State::Pending)
