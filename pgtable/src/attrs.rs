@@ -1,10 +1,11 @@
 //! What a mapping allows and how it is cached (D8.4, D8.5).
 //!
-//! Kept as the descriptor's own bits without FWB, so that mapping costs no
-//! translation and decoding is done only by those who look.
+//! Kept as the descriptor's own bits, so that mapping costs no translation and
+//! decoding is done only by those who look.
 
 use crate::desc::{
-    AF, FWB_FLIP, MEMATTR_SHIFT, NORMAL, NORMAL_FWB, S2AP_READ, S2AP_WRITE, SH_SHIFT, XN_SHIFT,
+    AF, ATTRS, FWB_FLIP, MEMATTR_SHIFT, NORMAL, NORMAL_FWB, S2AP_READ, S2AP_WRITE, SH_SHIFT,
+    XN_SHIFT,
 };
 use core::fmt;
 
@@ -59,8 +60,10 @@ pub enum Shareability {
     Inner,
 }
 
-/// The attributes of a mapping. The access flag is kept inverted, so that an
-/// ordinary mapping says nothing about it.
+/// The attributes of a mapping.
+///
+/// A descriptor's word: found in a table it is just that, with FWB or without
+/// and with the address, which everything below looks past.
 #[derive(Clone, Copy)]
 pub struct Attrs(u64);
 
@@ -96,7 +99,7 @@ impl Attrs {
             Execute::None => 0b10,
             Execute::El1 => 0b11,
         };
-        Self(memattr << MEMATTR_SHIFT | sh << SH_SHIFT | xn << XN_SHIFT | access.bits())
+        Self(memattr << MEMATTR_SHIFT | sh << SH_SHIFT | xn << XN_SHIFT | access.bits() | AF)
     }
 
     /// The same with another shareability.
@@ -122,13 +125,13 @@ impl Attrs {
     /// translates. For tables that CPUs and SMMUs share.
     #[must_use]
     pub const fn devices_only(self) -> Self {
-        Self(self.0 | AF)
+        Self(self.0 & !AF)
     }
 
     /// Whether CPUs fault here: see [`devices_only`](Self::devices_only).
     #[must_use]
     pub const fn is_devices_only(self) -> bool {
-        self.0 & AF != 0
+        self.0 & AF == 0
     }
 
     /// Memory type.
@@ -187,16 +190,18 @@ impl Attrs {
 
     /// The descriptor's attribute bits without FWB.
     pub(crate) const fn bits(self) -> u64 {
-        if self.0 >> MEMATTR_SHIFT & 0b1111 == NORMAL_FWB {
-            self.0 ^ FWB_FLIP
+        let bits = self.0 & ATTRS;
+        if bits >> MEMATTR_SHIFT & 0b1111 == NORMAL_FWB {
+            bits ^ FWB_FLIP
         } else {
-            self.0
+            bits
         }
     }
 
-    /// From the descriptor's attribute bits, with FWB or without.
-    pub(crate) const fn from_bits(bits: u64) -> Self {
-        Self(bits)
+    /// Those of a leaf, with FWB or without.
+    #[inline(always)]
+    pub(crate) const fn of_leaf(word: u64) -> Self {
+        Self(word)
     }
 }
 

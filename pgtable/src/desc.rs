@@ -39,7 +39,7 @@ pub(crate) const XN_SHIFT: u32 = 53;
 /// the point of coherency yet.
 pub(crate) const UNCLEAN: u64 = 1 << 55;
 
-/// All that [`Attrs`] holds, [`AF`] inverted.
+/// All that [`Attrs`] says.
 pub(crate) const ATTRS: u64 =
     AF | MEMATTR | S2AP_READ | S2AP_WRITE | 0b11 << SH_SHIFT | 0b11 << XN_SHIFT;
 
@@ -86,18 +86,12 @@ pub(crate) const FWB_FLIP: u64 = (NORMAL ^ NORMAL_FWB) << MEMATTR_SHIFT;
 /// [`FWB_FLIP`] with FWB and zero without.
 #[inline(always)]
 pub(crate) const fn leaf_bits(attrs: Attrs, flip: u64) -> u64 {
-    let bits = attrs.bits() ^ AF;
+    let bits = attrs.bits();
     if bits & MEMATTR == MEMATTR {
         bits ^ flip
     } else {
         bits
     }
-}
-
-/// The attributes of a leaf.
-#[inline(always)]
-pub(crate) const fn attrs(word: u64) -> Attrs {
-    Attrs::from_bits(word & ATTRS ^ AF)
 }
 
 /// What an entry above the last level says, decoded once.

@@ -59,7 +59,8 @@ pub use mem::arena::Arena;
 #[cfg(all(any(test, feature = "host"), not(loom)))]
 pub use mem::heap::Heap;
 pub use mem::{Entry, Linear, Memory, Native, Publish};
+pub use pins::Slot;
 pub use split::Failure;
 pub use table::Table;
-pub use translate::{Lookup, Reader};
+pub use translate::{Lookup, Mapping, Reader};
 pub use visit::{Dump, Region};

@@ -3,11 +3,12 @@
 #![allow(unsafe_code)]
 
 use crate::Pa;
-use crate::pins::Pin;
+use crate::pins::{Counter, Pin, SLOTS, Slot};
+use crate::sync::AtomicU64;
 use core::ptr::NonNull;
 
 /// One descriptor in memory, shared with other CPUs and with walkers.
-pub type Entry = crate::sync::AtomicU64;
+pub type Entry = AtomicU64;
 
 /// Makes writes to table memory visible to walkers (D8.2.7, B2.3).
 pub trait Publish {
@@ -110,11 +111,11 @@ pub unsafe trait Memory {
     /// How writes are published to the walkers.
     fn walkers(&self) -> &Self::Walkers;
 
-    /// A small number that differs between CPUs, as far as that is cheap to
-    /// know. Any number is correct; equal ones share a counter and contend.
+    /// Where the calling CPU counts its operations, as far as it is cheap to
+    /// know which it is. Any slot is correct; CPUs with the same contend.
     #[inline(always)]
-    fn slot(&self) -> usize {
-        0
+    fn slot(&self) -> Slot {
+        Slot::of(0)
     }
 }
 
@@ -192,6 +193,18 @@ pub(crate) fn entries<'p, M: Memory>(
     let at = unsafe { at.add(first) };
     // SAFETY: as in `entry`, for each of the `count` entries.
     unsafe { core::slice::from_raw_parts(at.as_ptr(), count) }
+}
+
+/// The counter of `slot`.
+#[inline(always)]
+pub(crate) fn counter(all: &[Counter; SLOTS], slot: Slot) -> &AtomicU64 {
+    let first = core::ptr::from_ref(all).cast::<Counter>();
+    // SAFETY: a slot is the distance of a counter in such an array, by its only
+    // constructor.
+    let at = unsafe { first.byte_add(slot.bytes()) };
+    // SAFETY: as above; the reference lives as long as the array's.
+    let counter = unsafe { &*at };
+    &counter.0
 }
 
 #[cfg(any(test, feature = "host", loom))]

@@ -10,7 +10,7 @@ use crate::geometry::{Geo, LAST};
 use crate::mem::{self, Entry, Memory, Publish};
 use crate::pins::Pin;
 use crate::sync::Ordering;
-use crate::{Config, Granule, Pa, Table};
+use crate::{Attrs, Config, Granule, Mapping, Pa, Table};
 
 /// Granule and level of the root in one number, to branch on once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,7 @@ macro_rules! shaped {
 impl<M: Memory> Table<M> {
     /// The word that decides about `ipa` and log2 of the bytes it covers; zero
     /// beyond the input size. For any shape.
+    #[cold]
     #[inline(never)]
     pub(crate) fn word(&self, pin: &Pin<'_>, ipa: u64) -> (u64, u32) {
         if ipa >= self.limit {
@@ -78,29 +79,19 @@ impl<M: Memory> Table<M> {
         shaped!(self, word_of(pin, ipa))
     }
 
-    /// Where `ipa` leads, the word that says so, and the mask of the address
-    /// bits it leaves alone.
+    /// What [`word`](Self::word) found for `ipa`.
     #[inline(always)]
-    pub(crate) fn leaf(&self, pin: &Pin<'_>, ipa: u64) -> Option<(Pa, u64, u64)> {
-        if ipa < self.look_limit {
-            self.leaf_of::<12, 9, 1>(pin, ipa)
-        } else {
-            self.decode(self.word(pin, ipa), ipa)
-        }
-    }
-
-    /// As [`leaf`](Self::leaf), from what [`word`](Self::word) returned.
-    #[inline(always)]
-    pub(crate) fn decode(&self, (word, shift): (u64, u32), ipa: u64) -> Option<(Pa, u64, u64)> {
+    pub(crate) fn decode(&self, (word, shift): (u64, u32), ipa: u64) -> Option<Mapping> {
         if word & VALID == 0 {
             return None;
         }
-        let mask = 1u64.wrapping_shl(shift).wrapping_sub(1);
+        let size = 1u64.wrapping_shl(shift);
+        let mask = size.wrapping_sub(1);
         let base = match self.config.granule {
             Granule::K64 => output::<16>(word),
             _ => output::<12>(word),
         };
-        Some((Pa(base & !mask | ipa & mask), word, mask))
+        Some((Pa(ipa & mask | base & !mask), Attrs::of_leaf(word), size))
     }
 
     /// Maps one page or block of `len` bytes, if that is possible at once:
@@ -145,49 +136,42 @@ impl<M: Memory> Table<M> {
         (word, Geo::<G, B>::shift(level))
     }
 
-    /// As [`leaf`](Self::leaf), for coherent walkers and 48-bit output: a table
-    /// descriptor is the address plus its type there, with no mark of a link
-    /// that may be unclean.
+    /// Looks up `ipa`, which is below `look_limit`: 4K pages, the root at level
+    /// 1, and coherent walkers, so that a table descriptor is the address plus
+    /// its type, with no mark of a link that may be unclean.
     #[inline(always)]
-    pub(crate) fn leaf_of<const G: u32, const B: u32, const START: u32>(
-        &self,
-        pin: &Pin<'_>,
-        ipa: u64,
-    ) -> Option<(Pa, u64, u64)> {
-        // One arm per level, so that its masks are constants.
-        macro_rules! arm {
-            ($level:literal, $node:ident, $index:expr) => {
-                let word = mem::entry(&self.mem, pin, $node, $index).load(Ordering::Acquire);
-                if $level == LAST || !is_table(word) {
-                    let mask = const { Geo::<G, B>::span($level).wrapping_sub(1) };
-                    let found = (Pa(output::<G>(word) | ipa & mask), word, mask);
-                    return if word & VALID != 0 { Some(found) } else { None };
-                }
-                // No more than an offset in the next load, where a mask would
-                // be an instruction.
-                let $node = Pa(word.wrapping_sub(TABLE));
-            };
+    pub(crate) fn look(&self, pin: &Pin<'_>, ipa: u64) -> Option<Mapping> {
+        type K4 = Geo<12, 9>;
+        let load = |node, index| mem::entry(&self.mem, pin, node, index).load(Ordering::Acquire);
+        // No more than an offset in the next load, where a mask would be an
+        // instruction.
+        let node = |word: u64| Pa(word.wrapping_sub(TABLE));
+        let word = load(self.root, ipa.wrapping_shr(K4::shift(1)) as usize);
+        if !is_table(word) {
+            return self.looked(word, ipa, K4::span(1));
         }
-        let first = ipa.wrapping_shr(Geo::<G, B>::shift(START)) as usize;
-        let below = |level| Geo::<G, B>::index(ipa, level);
-        let node = self.root;
-        if START == 0 {
-            arm!(0, node, first);
-            arm!(1, node, below(1));
-            arm!(2, node, below(2));
-            arm!(3, node, below(3));
-            let _ = node;
-        } else if START == 1 {
-            arm!(1, node, first);
-            arm!(2, node, below(2));
-            arm!(3, node, below(3));
-            let _ = node;
-        } else {
-            arm!(2, node, first);
-            arm!(3, node, below(3));
-            let _ = node;
+        let word = load(node(word), K4::index(ipa, 2));
+        if !is_table(word) {
+            return self.looked(word, ipa, K4::span(2));
         }
-        None
+        let word = load(node(word), K4::index(ipa, LAST));
+        if word & VALID == 0 {
+            return nothing();
+        }
+        // As `looked` does it, but for the sum: were they the same, the compiler
+        // would share the code, and have the page's constants in registers.
+        let pa = (ipa & K4::PAGE.wrapping_sub(1)).wrapping_add(word & self.look_mask);
+        Some((Pa(pa), Attrs::of_leaf(word), K4::PAGE))
+    }
+
+    /// What `word`, which covers `size` bytes, says about `ipa`.
+    #[inline(always)]
+    fn looked(&self, word: u64, ipa: u64, size: u64) -> Option<Mapping> {
+        if word & VALID == 0 {
+            return nothing();
+        }
+        let pa = ipa & size.wrapping_sub(1) | word & self.look_mask;
+        Some((Pa(pa), Attrs::of_leaf(word), size))
     }
 
     #[inline(always)]
@@ -325,6 +309,12 @@ impl<M: Memory> Table<M> {
             index = Geo::<G, B>::index(ipa, level);
         }
     }
+}
+
+/// Finding nothing is not what the code is laid out for.
+#[cold]
+const fn nothing<T>() -> Option<T> {
+    None
 }
 
 /// The level of the common blocks: 2 MiB, 32 MiB, 512 MiB.

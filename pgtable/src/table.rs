@@ -1,6 +1,6 @@
 //! The table itself: its root, its life, and what it hands out.
 
-use crate::desc::FWB_FLIP;
+use crate::desc::{FWB_FLIP, output};
 use crate::mem::{self, Entry, Memory, Publish};
 use crate::pins::{Pin, Pins};
 use crate::quick::Shape;
@@ -18,8 +18,11 @@ pub struct Table<M: Memory> {
     /// The same for the shape that the short ways are inlined for, zero for
     /// all others.
     pub(crate) quick_limit: u64,
-    /// The same again, zero also if links may carry a mark: see `leaf_of`.
+    /// The same again, zero also if links may carry a mark: see `look`.
     pub(crate) look_limit: u64,
+    /// The bits of a leaf that `look` takes for its output address. A word in
+    /// memory is one instruction where a constant of 48 bits is two.
+    pub(crate) look_mask: u64,
     /// The first output address that is too large.
     pub(crate) output_limit: u64,
     /// What to flip in the MemAttr field of write-back memory: with FWB its
@@ -62,6 +65,7 @@ impl<M: Memory> Table<M> {
             } else {
                 0
             },
+            look_mask: output::<12>(u64::MAX),
             output_limit: 1u64.wrapping_shl(config.pa_bits),
             fwb_flip: if config.fwb { FWB_FLIP } else { 0 },
             config,

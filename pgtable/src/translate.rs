@@ -1,6 +1,5 @@
 //! Looking up an address in software.
 
-use crate::desc;
 use crate::mem::Memory;
 use crate::pins::Pin;
 use crate::{Attrs, Ipa, Pa, Table};
@@ -17,6 +16,10 @@ pub enum Lookup {
     Mapped(Pa, Attrs, u64),
 }
 
+/// Where an address leads, with what attributes, and the bytes that its
+/// descriptor maps.
+pub type Mapping = (Pa, Attrs, u64);
+
 /// Someone who looks up addresses. While it lives no detached table is freed:
 /// keep it for the length of one operation.
 #[derive(Debug)]
@@ -32,24 +35,19 @@ impl<M: Memory> Table<M> {
     /// True at some moment during the call: what another CPU does after that
     /// is the caller's to exclude.
     #[inline]
-    pub fn translate(&self, ipa: Ipa) -> Option<(Pa, Attrs, u64)> {
+    pub fn translate(&self, ipa: Ipa) -> Option<Mapping> {
         if ipa.0 < self.look_limit {
-            self.mapping(self.leaf_of::<12, 9, 1>(&self.pin(), ipa.0))
+            self.look(&self.pin(), ipa.0)
         } else {
-            self.mapping(self.decode(self.word_pinned(ipa.0), ipa.0))
+            self.decode(self.word_pinned(ipa.0), ipa.0)
         }
     }
 
     /// Out of the way, and with a result that fits into registers.
+    #[cold]
     #[inline(never)]
     fn word_pinned(&self, ipa: u64) -> (u64, u32) {
         self.word(&self.pin(), ipa)
-    }
-
-    #[inline(always)]
-    fn mapping(&self, leaf: Option<(Pa, u64, u64)>) -> Option<(Pa, Attrs, u64)> {
-        let (pa, word, mask) = leaf?;
-        Some((pa, desc::attrs(word), mask.wrapping_add(1)))
     }
 
     /// The same, telling what is absent from what is being changed.
@@ -71,8 +69,12 @@ impl<M: Memory> Reader<'_, M> {
     /// As [`Table::translate`].
     #[inline]
     #[must_use]
-    pub fn translate(&self, ipa: Ipa) -> Option<(Pa, Attrs, u64)> {
-        self.table.mapping(self.table.leaf(&self.pin, ipa.0))
+    pub fn translate(&self, ipa: Ipa) -> Option<Mapping> {
+        if ipa.0 < self.table.look_limit {
+            self.table.look(&self.pin, ipa.0)
+        } else {
+            self.table.decode(self.table.word(&self.pin, ipa.0), ipa.0)
+        }
     }
 
     /// As [`Table::lookup`].

@@ -1,6 +1,6 @@
 //! Looking at everything that is mapped.
 
-use crate::desc::{self, CONT, TABLE, VALID, output};
+use crate::desc::{CONT, TABLE, VALID, output};
 use crate::geometry::{Geo, LAST};
 use crate::mem::Memory;
 use crate::sync::Ordering;
@@ -84,7 +84,7 @@ impl<M: Memory, const G: u32, const B: u32> Walk<'_, M, G, B> {
             ipa: Ipa(ipa & !len.wrapping_sub(1)),
             pa: Pa(output::<G>(word)),
             len,
-            attrs: desc::attrs(word),
+            attrs: Attrs::of_leaf(word),
             contiguous: word & CONT != 0,
         }
     }

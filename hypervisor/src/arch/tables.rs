@@ -6,7 +6,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use pgtable::{Entry, Linear, Memory, Native, Pa};
+use pgtable::{Entry, Linear, Memory, Native, Pa, Slot};
 
 /// Tables in the hypervisor's heap, up to a quota: no guest's own DMA domains
 /// can use up what others need. One type for all tables, so that the code that
@@ -86,7 +86,7 @@ unsafe impl Memory for TableMemory {
     }
 
     #[inline(always)]
-    fn slot(&self) -> usize {
-        super::percpu::try_get().map_or(0, |cpu| cpu.index)
+    fn slot(&self) -> Slot {
+        Slot::of(super::percpu::try_get().map_or(0, |cpu| cpu.index))
     }
 }

@@ -2,6 +2,8 @@
 //! program's heap for tables and identity addresses; none invalidates
 //! anything, and each operation ends with a full barrier.
 
+use std::hint::black_box;
+
 pub mod multiarch;
 pub mod ours;
 pub mod paging;
@@ -12,11 +14,14 @@ pub trait Engine {
     fn map(&mut self, ipa: u64, len: u64);
     /// Unmaps what was mapped in one call.
     fn unmap(&mut self, ipa: u64, len: u64);
-    /// Looks an address up; zero if it is not mapped.
-    fn translate(&self, ipa: u64) -> u64;
+    /// The attributes that a lookup yields.
+    type Attrs: Copy;
+    /// Looks an address up: where it leads, with what attributes, and the
+    /// bytes that its descriptor maps.
+    fn translate(&self, ipa: u64) -> Option<(u64, Self::Attrs, u64)>;
     /// Looks up several addresses, in one go if the engine has such a thing.
-    fn translate_several(&self, ipas: &[u64]) -> u64 {
-        each(ipas, |ipa| self.translate(ipa))
+    fn translate_several(&self, ipas: &[u64]) {
+        each(ipas, |ipa| self.translate(ipa));
     }
 }
 
@@ -35,20 +40,25 @@ pub const BLOCK: u64 = 0x20_0000;
 /// One turn of a case.
 pub type Turn<E> = fn(&mut E);
 
-/// Looks up all of `ipas`. The length is known at run time only and the sum
-/// depends on the order, so that this stays the plain loop that it is, with
-/// whatever `find`.
+/// Looks up all of `ipas`, one after the other, and uses everything found. That
+/// is opaque to the compiler, so that the loop stays the plain loop that it is,
+/// whatever `find` does.
 #[inline(always)]
-fn each(ipas: &[u64], find: impl Fn(u64) -> u64) -> u64 {
-    let add = |sum: u64, ipa: &u64| sum.rotate_left(1) ^ find(*ipa);
-    ipas.iter().fold(0, add)
+pub fn each<A>(ipas: &[u64], find: impl Fn(u64) -> Option<(u64, A, u64)>) {
+    for ipa in ipas {
+        if let Some((pa, attrs, size)) = find(black_box(*ipa)) {
+            black_box(pa);
+            black_box(attrs);
+            black_box(size);
+        }
+    }
 }
 
 /// One turn of looking up 16 addresses near `IPA`.
 #[inline(always)]
-fn look<const IPA: u64>(all: impl Fn(&[u64]) -> u64) {
+fn look<const IPA: u64>(all: impl Fn(&[u64])) {
     let ipas: &[u64] = const { &[IPA + 0x123; 16] };
-    std::hint::black_box(all(std::hint::black_box(ipas)));
+    all(black_box(ipas));
 }
 
 /// A measured case.
@@ -65,7 +75,7 @@ pub struct Case<E> {
 /// All cases.
 pub fn cases<E: Engine>() -> [Case<E>; 7] {
     let nothing: Turn<E> = |_| ();
-    let addresses: Turn<E> = |_| look::<REGION>(|ipas| each(ipas, |ipa| ipa));
+    let addresses: Turn<E> = |_| look::<REGION>(|ipas| each(ipas, |ipa| Some((ipa, ipa, ipa))));
     let case = |name, operations, empty, turn| Case {
         name,
         operations,

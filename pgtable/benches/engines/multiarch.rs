@@ -128,9 +128,12 @@ impl Engine for Multiarch {
         barrier();
     }
 
+    type Attrs = MappingFlags;
+
     #[inline(always)]
-    fn translate(&self, ipa: u64) -> u64 {
+    fn translate(&self, ipa: u64) -> Option<(u64, MappingFlags, u64)> {
         let found = self.0.query(VirtAddr::from_usize(ipa as usize));
-        found.map_or(0, |(pa, ..)| pa.as_usize() as u64)
+        let (pa, flags, size) = found.ok()?;
+        Some((pa.as_usize() as u64, flags, size as u64))
     }
 }

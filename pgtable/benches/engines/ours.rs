@@ -25,15 +25,19 @@ impl Engine for Ours {
         self.0.release(gone, |_| Ok::<(), Infallible>(())).unwrap();
     }
 
+    type Attrs = Attrs;
+
     #[inline(always)]
-    fn translate(&self, ipa: u64) -> u64 {
-        self.0.translate(Ipa(ipa)).map_or(0, |(pa, ..)| pa.0)
+    fn translate(&self, ipa: u64) -> Option<(u64, Attrs, u64)> {
+        let (pa, attrs, size) = self.0.translate(Ipa(ipa))?;
+        Some((pa.0, attrs, size))
     }
 
-    fn translate_several(&self, ipas: &[u64]) -> u64 {
+    fn translate_several(&self, ipas: &[u64]) {
         let reader = self.0.reader();
         each(ipas, |ipa| {
-            reader.translate(Ipa(ipa)).map_or(0, |(pa, ..)| pa.0)
-        })
+            let (pa, attrs, size) = reader.translate(Ipa(ipa))?;
+            Some((pa.0, attrs, size))
+        });
     }
 }

@@ -37,13 +37,18 @@ impl Engine for Paging {
         barrier();
     }
 
+    type Attrs = Stage2Attributes;
+
     #[inline(always)]
-    fn translate(&self, ipa: u64) -> u64 {
-        let mut found = 0;
+    fn translate(&self, ipa: u64) -> Option<(u64, Stage2Attributes, u64)> {
+        let mut found = None;
+        let page = region(ipa & !0xfff, 0x1000);
         self.0
-            .walk_range(&region(ipa & !0xfff, 0x1000), &mut |_, descriptor, _| {
+            .walk_range(&page, &mut |_, descriptor, level| {
                 if descriptor.is_valid() {
-                    found = descriptor.output_address().0 as u64 | ipa & 0xfff;
+                    let size = 0x1000u64 << (9 * (3 - level));
+                    let pa = descriptor.output_address().0 as u64 | ipa & 0xfff;
+                    found = Some((pa, descriptor.flags(), size));
                 }
                 Ok(())
             })

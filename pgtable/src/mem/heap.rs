@@ -1,7 +1,7 @@
 //! The program's own heap as table memory, addressed as it is: what identity
 //! mapping is to a hypervisor. For measurements on a host.
 
-use super::{Entry, Linear, Memory, Native};
+use super::{Entry, Linear, Memory, Native, Slot};
 use crate::Pa;
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -12,16 +12,14 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 pub struct Heap;
 
 std::thread_local! {
-    /// The thread's number, kept where the pins want it: they space slots by
-    /// 64 bytes, and the two shifts cancel out.
-    static SLOT: Cell<usize> = const { Cell::new(0) };
+    static SLOT: Cell<Slot> = const { Cell::new(Slot::of(0)) };
 }
 
 impl Heap {
     /// Numbers the calling thread, as a CPU is: threads with different numbers
     /// do not contend for a [`Memory::slot`].
-    pub fn number_thread(slot: usize) {
-        SLOT.set(slot << 6);
+    pub fn number_thread(number: usize) {
+        SLOT.set(Slot::of(number));
     }
 }
 
@@ -62,7 +60,7 @@ unsafe impl Memory for Heap {
     }
 
     #[inline(always)]
-    fn slot(&self) -> usize {
-        SLOT.get() >> 6
+    fn slot(&self) -> Slot {
+        SLOT.get()
     }
 }
