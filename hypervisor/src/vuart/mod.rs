@@ -16,6 +16,7 @@
     )
 )]
 
+mod escape;
 mod mux;
 mod pl011;
 mod ring;

@@ -1,8 +1,10 @@
 //! Several consoles on one wire: lines with a prefix out, a chosen one in.
 //!
 //! Output keeps lines whole: the console in focus is passed on byte by byte
-//! (prompts show at once, cursor keys work), the others line by line. If one
-//! must speak while another's line is open, it starts a new line.
+//! (prompts show at once, cursor keys work), the others line by line and without
+//! control sequences: only the guest in focus may move the operator's cursor,
+//! change colours, or make a line look like somebody else's. If one must speak
+//! while another's line is open, it starts a new line.
 //!
 //! Input goes to the console in focus, save for Ctrl-a, which commands the
 //! multiplexer: three in a row move the focus on, as in Xen; Ctrl-a and a
@@ -10,6 +12,7 @@
 //! the guest; any other key goes to the monitor's menu.
 
 use super::Ring;
+use super::escape::{CANCEL, Escape};
 use arrayvec::ArrayVec;
 
 /// Source number of the hypervisor's own messages and its monitor. VM n has
@@ -66,6 +69,8 @@ struct Source {
     /// The last byte was a carriage return, not yet written: it may be half of
     /// a line end.
     cr: bool,
+    /// Where its control sequences stand.
+    escape: Escape,
     /// Held back until its line is complete.
     line: ArrayVec<u8, LINE>,
 }
@@ -118,6 +123,7 @@ impl<const N: usize> Mux<N> {
         let source = Source {
             name,
             cr: false,
+            escape: Escape::Text,
             line: ArrayVec::new(),
         };
         self.sources.try_push(source).ok()?;
@@ -135,10 +141,22 @@ impl<const N: usize> Mux<N> {
         if focus.source() >= self.sources.len() {
             return false;
         }
+        if focus != self.focus {
+            self.cancel(self.focus.source());
+        }
         self.focus = focus;
         // What it said so far, a prompt perhaps, is what one wants to see.
         self.release_line(focus.source());
         true
+    }
+
+    /// A sequence of `source` that the terminal has seen half of must not take
+    /// in what others say next.
+    fn cancel(&mut self, source: usize) {
+        let state = self.sources.get(source);
+        if state.is_some_and(|state| state.escape.is_open()) {
+            self.put(CANCEL);
+        }
     }
 
     /// Interprets a byte typed at the physical console.
@@ -283,6 +301,12 @@ impl<const N: usize> Mux<N> {
                 self.begin(source);
                 self.put(b'\r');
             }
+        }
+        if let Some(state) = self.sources.get_mut(source)
+            && !state.escape.next(byte)
+            && !focused
+        {
+            return;
         }
         match byte {
             b'\r' => {}

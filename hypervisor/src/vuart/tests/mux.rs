@@ -41,6 +41,33 @@ fn wire_of(mux: &mut Mux4, text: &mut String) -> bool {
     text.len() == before
 }
 
+/// Colours, cursor movements, titles, a line made to look like another's.
+#[test]
+fn only_the_guest_in_focus_commands_the_terminal() {
+    let said = "a\x1b[31mred\x1b[0m\x1b]0;title\x07b\x1b[2K\x1b[1G\x08[two] no\x1bcc\tö\n";
+    let mut mux = mux();
+    assert_eq!(say(&mut mux, 1, said), "[one] aredb[two] noc\tÃ¶\r\n");
+    // A sequence that never ends takes nothing with it but itself.
+    assert_eq!(say(&mut mux, 1, "\x1bP q\nstill\n"), "[one] \r\n[one] \r\n");
+    assert_eq!(say(&mut mux, 1, "\x18x\n"), "[one] x\r\n");
+    assert!(mux.set_focus(Focus::Vm(0)));
+    assert_eq!(say(&mut mux, 1, "\x1b[31mred\n"), "[one] \x1b[31mred\r\n");
+}
+
+/// The focus moves in the middle of a sequence.
+#[test]
+fn a_sequence_cut_off_is_cancelled() {
+    let mut mux = mux();
+    assert!(mux.set_focus(Focus::Vm(0)));
+    assert_eq!(say(&mut mux, 1, "x\x1b[3"), "[one] x\x1b[3");
+    assert!(mux.set_focus(Focus::Vm(1)));
+    let wire = say(&mut mux, 2, "hello\n");
+    assert!(wire.starts_with('\x18'), "{wire:?}");
+    // The rest of it is no text.
+    assert!(mux.set_focus(Focus::Monitor));
+    assert_eq!(say(&mut mux, 1, "1mred\n"), "[one] red\r\n");
+}
+
 #[test]
 fn each_line_is_marked_with_its_source() {
     let mut mux = mux();
