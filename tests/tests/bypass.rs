@@ -41,6 +41,13 @@ fn copy_physical(property: &str) -> (u32, usize, usize) {
     }]);
     let mut running = ok(setup.start(&dir));
     ok(running.console.expect("mark copied", LIMIT));
+    if property.is_empty() {
+        // The operator can list what was refused.
+        ok(running.console.send(&[0x01, b'f']));
+        ok(running.console.expect("SMMU: VM: master: fault", LIMIT));
+        let fault = ["edu: edu (stream 0x30): write at 0x50000020"];
+        ok(running.console.expect_all(&fault, LIMIT));
+    }
     let word = ok(running.qmp.read_u32(SPARE));
     let trace = ok(running.quit()).trace;
     let count = |names: &[&str]| {

@@ -59,6 +59,14 @@ fn monitor_while_guests_print() {
         ok(running.console.expect("hypervisor's memory:", LIMIT));
         // The number is typed in the monitor, Ctrl-a 0.
         key(&mut running, "0");
+        ok(running.console.send(b"ft1"));
+        ok(running.console.expect("no DMA faults", LIMIT));
+        ok(running
+            .console
+            .expect_all(&["calm: stage 2 at", "40 bits in"], LIMIT));
+        ok(running
+            .console
+            .expect_all(&["0x000040000000-", "KiB"], LIMIT));
         ok(running.console.send(b"r1"));
         ok(running.console.expect_from("calm", "ABOUT", LIMIT));
         ok(running.console.send(b"s1"));

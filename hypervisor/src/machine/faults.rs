@@ -1,11 +1,17 @@
 //! DMA faults: whose they are, how often, and what the operator sees of them.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use smmu::Fault;
+use arrayvec::ArrayVec;
+use smmu::{Fault, FaultRecord};
+use spin::mutex::SpinMutex;
 
 use super::board;
+use super::console::print;
+use super::masters::Master;
 use super::smmus::{self, Unit};
+use super::vm::Vm;
 
 /// Faults shown in a burst; the rest is counted, and the count shown with the
 /// next burst.
@@ -16,12 +22,43 @@ const BURST_NS: u64 = 1_000_000_000;
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static SINCE: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(0);
 
+/// Faults that the monitor can list.
+const KEPT: usize = 32;
+
+/// The newest faults, the oldest first.
+static NEWEST: SpinMutex<ArrayVec<Seen, KEPT>> = SpinMutex::new(ArrayVec::new_const());
+
+/// A fault and whose it was.
+#[derive(Clone, Copy)]
+struct Seen {
+    at_ns: u64,
+    smmu: &'static Unit,
+    owner: Option<(&'static Vm, &'static Master)>,
+    record: FaultRecord,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (vm, master) = self
+            .owner
+            .map_or(("nobody", "an unknown master"), |(vm, master)| {
+                (vm.name.as_str(), master.name.as_str())
+            });
+        let FaultRecord { stream, kind, .. } = self.record;
+        write!(f, "{vm}: {master} (stream {:#x}): ", stream.0)?;
+        if let Some(address) = self.record.address {
+            let what = if self.record.write { "write" } else { "read" };
+            write!(f, "{what} at {:#x}: ", address.0)?;
+        }
+        write!(f, "{kind:?}")
+    }
+}
+
 /// Reports a fault to the operator and to the VM that it belongs to.
-pub fn report(unit: &Unit, fault: Fault) {
+pub fn report(unit: &'static Unit, fault: Fault) {
     let index = smmus::at(unit.node);
     let owner = fault.link.and_then(|link| {
-        let owns =
-            |master: &&super::masters::Master| index.is_some_and(|index| master.owns(index, link));
+        let owns = |master: &&Master| index.is_some_and(|index| master.owns(index, link));
         board::vms()
             .iter()
             .find_map(|&vm| Some((vm, vm.masters.iter().find(owns)?)))
@@ -31,38 +68,51 @@ pub fn report(unit: &Unit, fault: Fault) {
     {
         dma.fault(vm, master.endpoint, &fault);
     }
-    show(&fault, owner);
+    let seen = Seen {
+        at_ns: fault.at_ns,
+        smmu: unit,
+        owner,
+        record: fault.record,
+    };
+    {
+        let mut newest = NEWEST.lock();
+        if newest.is_full() {
+            newest.remove(0);
+        }
+        newest.push(seen);
+    }
+    show(&seen);
 }
 
 /// One line on the console, unless there were many.
-fn show(fault: &Fault, owner: Option<(&super::vm::Vm, &super::masters::Master)>) {
+fn show(seen: &Seen) {
     let since = SINCE.load(Ordering::Relaxed);
-    if fault.at_ns.saturating_sub(since) > BURST_NS {
-        SINCE.store(fault.at_ns, Ordering::Relaxed);
+    if seen.at_ns.saturating_sub(since) > BURST_NS {
+        SINCE.store(seen.at_ns, Ordering::Relaxed);
         let unseen = COUNT.swap(0, Ordering::Relaxed).saturating_sub(SHOWN);
         if unseen > 0 {
             log::warn!("{unseen} more DMA faults were not shown");
         }
     }
-    if COUNT.fetch_add(1, Ordering::Relaxed) >= SHOWN {
-        return;
+    if COUNT.fetch_add(1, Ordering::Relaxed) < SHOWN {
+        log::warn!("DMA fault: {seen}");
     }
-    let (vm, master) = owner.map_or(("nobody", "an unknown master"), |(vm, master)| {
-        (vm.name.as_str(), master.name.as_str())
-    });
-    let record = &fault.record;
-    let what = if record.write { "write" } else { "read" };
-    match record.address {
-        Some(address) => log::warn!(
-            "DMA fault: {vm}: {master} (stream {:#x}): {what} at {:#x}: {:?}",
-            record.stream.0,
-            address.0,
-            record.kind
-        ),
-        None => log::warn!(
-            "DMA fault: {vm}: {master} (stream {:#x}): {:?}",
-            record.stream.0,
-            record.kind
-        ),
+}
+
+/// The newest faults of all SMMUs, for the monitor.
+pub fn list() {
+    let newest = NEWEST.lock().clone();
+    if newest.is_empty() {
+        return print(format_args!("no DMA faults\n"));
+    }
+    print(format_args!("seconds      SMMU: VM: master: fault\n"));
+    for seen in newest {
+        let ms = seen.at_ns / 1_000_000;
+        print(format_args!(
+            "{:>8}.{:03} {}: {seen}\n",
+            ms / 1000,
+            ms % 1000,
+            seen.smmu.smmu.name()
+        ));
     }
 }

@@ -10,6 +10,7 @@ pub mod compose;
 pub mod console;
 pub mod devices;
 pub mod drivers;
+pub mod dump;
 pub mod fault;
 pub mod faults;
 pub mod gic;

@@ -5,6 +5,7 @@ use super::console::print;
 use super::life::{self, Ending, Phase};
 use super::report;
 use super::vm::Vm;
+use super::{dump, faults};
 use crate::psci::power::State;
 
 /// What Ctrl-a `?` prints.
@@ -12,6 +13,7 @@ const HELP: &str = "Ctrl-a and a key:\n\
     \x20 0      this monitor        1-9    console of VM n   Ctrl-a next\n\
     \x20 v      VMs                 h      memory\n\
     \x20 p      power table         k      power links       d      both, for programs\n\
+    \x20 f      DMA faults          t n    memory map of VM n\n\
     \x20 r n    reset VM n          s n    stop VM n         g n    start VM n\n\
     \x20 l n    log level (0 to 3)  q      switch the board off\n\
     In the monitor the keys work alone.\n";
@@ -23,7 +25,7 @@ static PENDING: core::sync::atomic::AtomicU8 = core::sync::atomic::AtomicU8::new
 pub fn typed(key: u8) {
     use core::sync::atomic::Ordering::Relaxed;
     match (PENDING.swap(0, Relaxed), key) {
-        (0, b'r' | b's' | b'g' | b'l') => {
+        (0, b'r' | b's' | b'g' | b'l' | b't') => {
             PENDING.store(key, Relaxed);
             print(format_args!("{}: which number?\n", key as char));
         }
@@ -42,7 +44,8 @@ pub fn menu(key: u8) {
         b'k' => report::links(),
         b'd' => report::lines(),
         b'q' => board::power_off(),
-        b'r' | b's' | b'g' | b'l' => typed(key),
+        b'f' => faults::list(),
+        b'r' | b's' | b'g' | b'l' | b't' => typed(key),
         b'\r' | b'\n' => {}
         _ => HELP
             .lines()
@@ -74,6 +77,7 @@ fn numbered(command: u8, number: usize) {
     match command {
         b'r' => life::request_end(vm, Ending::Reset),
         b's' => life::request_end(vm, Ending::PowerOff),
+        b't' => dump::page(number, vm),
         _ => {
             if !life::request_start(vm) {
                 print(format_args!("{} is not off\n", vm.name));

@@ -354,7 +354,7 @@ fn mute(facts: &facts::Smmu) -> bool {
 
 /// Does what is due on every SMMU, then sets this CPU's alarm for the next.
 /// Faults that come to light go to `sink`.
-pub fn tick(sink: &mut dyn FnMut(&Unit, Fault)) {
+pub fn tick(sink: &mut dyn FnMut(&'static Unit, Fault)) {
     let now = timer::now_ns();
     for unit in units() {
         unit.look(now);
@@ -378,7 +378,7 @@ pub fn arm() {
 
 /// An interrupt of SMMU `index`: takes its faults and looks at its errors, if
 /// it is on.
-pub fn interrupt(index: usize, sink: &mut dyn FnMut(&Unit, Fault)) {
+pub fn interrupt(index: usize, sink: &mut dyn FnMut(&'static Unit, Fault)) {
     if let Some(unit) = units().get(index) {
         unit.smmu.handle_event_irq(&mut |fault| sink(unit, fault));
         unit.smmu.handle_error_irq();
