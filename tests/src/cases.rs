@@ -153,6 +153,22 @@ pub fn listen(running: &mut Running) -> Verdicts {
     verdicts
 }
 
+/// As [`listen`], for VMs side by side.
+pub fn listen_to<const N: usize>(running: &mut Running, names: [&str; N]) -> [Verdicts; N] {
+    let deadline = Instant::now() + LIMIT;
+    let mut all = names.map(|_| Verdicts::default());
+    while !all.iter().all(|verdicts| verdicts.done)
+        && let Ok(line) = running.console.next(deadline)
+    {
+        let source = line.source();
+        let own = names.iter().zip(&mut all);
+        for (_, verdicts) in own.filter(|(name, _)| source.is_some_and(|(s, _)| s == **name)) {
+            verdicts.take(line.words());
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use common::{LIMIT, all_passed, board, dir, ok};
 use stagegate_tests::cases;
 use stagegate_tests::devicetree::Template;
 use stagegate_tests::machine::Board;
-use stagegate_tests::setup::Setup;
+use stagegate_tests::setup::{Setup, VmSpec};
 
 fn hosted(version: Board, group: &str) {
     let name = format!("hosted-{version:?}-{group}");
@@ -73,4 +73,28 @@ fn dma_faults_without_an_interrupt() {
     let mute = ["[stagegate] warning", "no interrupt: it is looked at"];
     ok(running.console.expect_all(&mute, LIMIT));
     all_passed(running);
+}
+
+/// Two VMs signal under the same numbers at the same time, and each aims at
+/// the other's: both count their own messages exactly.
+#[test]
+fn messages_of_two_vms_stay_apart() {
+    const NAMES: [&str; 2] = ["left", "right"];
+    let machine = board(Board::VirtGicV3, 2, 1024);
+    let mut setup = ok(Setup::new(cases::with_edu(machine, &[6, 7])));
+    let kernel = ok(setup.module(&ok(cases::image())));
+    setup.overlay(ok(Template::named("clock-gate")));
+    let vm = |name, slot| VmSpec {
+        name,
+        ..cases::with_devices(&kernel, "msg", &[slot])
+    };
+    setup.vms(&[vm(NAMES[0], 6), vm(NAMES[1], 7)]);
+    let mut running = ok(setup.start(&dir("hosted-messages-two")));
+    for verdicts in cases::listen_to(&mut running, NAMES) {
+        if let Err(error) = verdicts.all_passed() {
+            panic!("{error}\n{}", running.console.tail(60));
+        }
+        // Only what needs more CPUs was left out.
+        assert_eq!(verdicts.skipped.len(), 1, "{:?}", verdicts.skipped);
+    }
 }

@@ -1,9 +1,10 @@
-//! DMA domains with a real device: QEMU's `edu` at slot 6 of the VM's bridge,
-//! endpoint 0x30, whose power the guest tells by hypercall.
+//! DMA domains with a real device: QEMU's `edu`, the first on the VM's bridge,
+//! whose power the guest tells by hypercall.
 
 use super::hypercall::Hvc;
 use super::{Case, Outcome, Why, promised};
 use crate::{check, cpu, println};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use stagegate_abi::guest::Stagegate;
 use stagegate_abi::{AllocFlags, PowerState, Prot, Reply, Request, Status, UnmapFlags};
 
@@ -14,9 +15,8 @@ pub const CASES: &[Case] = &[
     promised("dmabench-all", figures),
 ];
 
-const ENDPOINT: u32 = 0x30;
-/// ECAM window of the platform, function 00:06.0.
-pub const CONFIG: u64 = 0x3f00_0000 + (6 << 15);
+/// Where [`connect`] has found the device.
+static SLOT: AtomicU32 = AtomicU32::new(0);
 pub const IOVA: u64 = 0x10_0000;
 /// Last page of the VM's 64 MiB.
 const LAST_PAGE: u64 = 0x43ff_f000;
@@ -29,11 +29,29 @@ pub fn page(index: usize) -> u64 {
     (&raw const PAGES) as u64 + index as u64 * 4096
 }
 
+/// The device's slot.
+pub fn slot() -> u32 {
+    SLOT.load(Relaxed)
+}
+
+fn endpoint() -> u32 {
+    slot() << 3
+}
+
+/// Its registers in the ECAM window of the platform.
+pub fn config() -> u64 {
+    0x3f00_0000 + (u64::from(slot()) << 15)
+}
+
+/// Stagegate, and the device.
 pub fn connect() -> Result<Stagegate<Hvc>, Why> {
     let stagegate = Stagegate::probe(Hvc).ok_or(Why::Failed("no Stagegate", 0))?;
-    match stagegate.device_info(ENDPOINT) {
-        Ok(_) => Ok(stagegate),
-        Err(_) => Err(Why::Skipped("this VM has no endpoint 0x30")),
+    match (0..32).find(|slot| stagegate.device_info(slot << 3).is_ok()) {
+        Some(slot) => {
+            SLOT.store(slot, Relaxed);
+            Ok(stagegate)
+        }
+        None => Err(Why::Skipped("this VM has no device")),
     }
 }
 
@@ -57,14 +75,14 @@ pub fn rw() -> Prot {
 /// A domain with the device in it, and the device powered.
 pub fn attached(stagegate: &Stagegate<Hvc>) -> Result<u32, Why> {
     let domain = code(stagegate.domain_alloc(AllocFlags::empty()))?;
-    code(stagegate.attach(domain, ENDPOINT))?;
+    code(stagegate.attach(domain, endpoint()))?;
     Ok(domain)
 }
 
 pub fn release(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
     let detach = Request::Detach {
         domain,
-        endpoint: ENDPOINT,
+        endpoint: endpoint(),
     };
     let detached = status(stagegate, detach);
     check!(detached == Status::Success, "DETACH", detached.code());
@@ -164,7 +182,7 @@ pub fn power(stagegate: &Stagegate<Hvc>, state: PowerState) -> Outcome {
     let status = status(
         stagegate,
         Request::PowerSet {
-            endpoint: ENDPOINT,
+            endpoint: endpoint(),
             state,
         },
     );
@@ -174,7 +192,7 @@ pub fn power(stagegate: &Stagegate<Hvc>, state: PowerState) -> Outcome {
 
 /// The device's registers, while memory decoding is on.
 pub fn bar() -> u64 {
-    u64::from(cpu::read32(CONFIG + 0x10) & !0xf)
+    u64::from(cpu::read32(config() + 0x10) & !0xf)
 }
 
 /// Lets the device copy `bytes` bytes between memory and its own buffer.
@@ -196,7 +214,7 @@ fn device() -> Outcome {
     let stagegate = connect()?;
     let domain = attached(&stagegate)?;
     power(&stagegate, PowerState::On)?;
-    cpu::write16(CONFIG + 4, 6);
+    cpu::write16(config() + 4, 6);
     let bar = bar();
     cpu::write64(page(0), 0x1234_5678_9abc_def0);
     cpu::write64(page(1), 0);
@@ -226,10 +244,10 @@ fn device() -> Outcome {
         "DMA went through after unmap",
         cpu::read64(page(1))
     );
-    let told = cpu::eventually(|| stagegate.event().is_some_and(|e| e.endpoint == ENDPOINT));
+    let told = cpu::eventually(|| stagegate.event().is_some_and(|e| e.endpoint == endpoint()));
     check!(told, "the fault was not told", 0);
     moved(stagegate.unmap(domain, IOVA, 4096, UnmapFlags::empty()))?;
-    cpu::write16(CONFIG + 4, 0);
+    cpu::write16(config() + 4, 0);
     power(&stagegate, PowerState::Off)?;
     release(&stagegate, domain)
 }
@@ -245,7 +263,9 @@ fn ticks(mut work: impl FnMut(u64) -> Outcome) -> Result<u64, Why> {
 }
 
 fn gated(stagegate: &Stagegate<Hvc>) -> bool {
-    let Reply([status, _, smmu, _]) = stagegate.request(Request::PowerGet { endpoint: ENDPOINT });
+    let Reply([status, _, smmu, _]) = stagegate.request(Request::PowerGet {
+        endpoint: endpoint(),
+    });
     status == 0 && smmu == 0
 }
 

@@ -1,7 +1,9 @@
-//! Message-signalled interrupts of a real device: QEMU's `edu` at slot 6 of
-//! the VM's bridge, and the GICv2m frame that the VM sees.
+//! Message-signalled interrupts of a real device: QEMU's `edu` on the
+//! VM's bridge, and the GICv2m frame that the VM sees.
 
-use super::dma::{CONFIG, IOVA, attached, bar, connect, moved, page, power, release, rw, transfer};
+use super::dma::{
+    IOVA, attached, bar, config, connect, moved, page, power, release, rw, slot, transfer,
+};
 use super::{Case, Outcome, Why, promised};
 use crate::exception::{on_interrupt, seen};
 use crate::{check, cpu, gic, println, smp};
@@ -24,8 +26,6 @@ const FRAME: u64 = 0x0802_0000;
 const TYPER: u64 = FRAME + 0x008;
 const DOORBELL: u64 = FRAME + 0x040;
 const IIDR: u64 = FRAME + 0xfcc;
-/// INTA of slot 6: SPI 5.
-const WIRE: u32 = 37;
 /// Registers of the device: raise and acknowledge.
 const RAISE: u64 = 0x60;
 const ACKNOWLEDGE: u64 = 0x64;
@@ -38,6 +38,12 @@ static BAR: AtomicU64 = AtomicU64::new(0);
 fn frame() -> (u32, u32) {
     let typer = cpu::read32(TYPER);
     (typer >> 16 & 0x3ff, typer & 0x3ff)
+}
+
+/// The device's wire: slot and pin add up.
+fn wire_number() -> u32 {
+    let pin = u32::from(cpu::read8(config() + 0x3d));
+    35 + (slot() + pin - 1) % 4
 }
 
 fn taken(on: usize) -> u32 {
@@ -68,11 +74,11 @@ fn nothing_came() -> Outcome {
 
 /// Offset of the device's MSI capability.
 fn capability() -> Result<u64, Why> {
-    let mut at = cpu::read32(CONFIG + 0x34) & 0xfc;
+    let mut at = cpu::read32(config() + 0x34) & 0xfc;
     while at != 0 {
-        let word = cpu::read32(CONFIG + u64::from(at));
+        let word = cpu::read32(config() + u64::from(at));
         if word & 0xff == MSI {
-            return Ok(CONFIG + u64::from(at));
+            return Ok(config() + u64::from(at));
         }
         at = word >> 8 & 0xfc;
     }
@@ -83,7 +89,7 @@ fn capability() -> Result<u64, Why> {
 fn open() -> Result<u64, Why> {
     let stagegate = connect()?;
     power(&stagegate, PowerState::On)?;
-    cpu::write16(CONFIG + 4, 6);
+    cpu::write16(config() + 4, 6);
     let bar = bar();
     BAR.store(bar, SeqCst);
     // QEMU's device forgets what it raised only by being told.
@@ -95,7 +101,7 @@ fn close() -> Outcome {
     if let Ok(cap) = capability() {
         cpu::write16(cap + 2, 0);
     }
-    cpu::write16(CONFIG + 4, 0);
+    cpu::write16(config() + 4, 0);
     power(&connect()?, PowerState::Off)
 }
 
@@ -193,7 +199,7 @@ fn device() -> Outcome {
     takes(0, 1, first)?;
     // Without bus mastering there is no message.
     on_interrupt(None);
-    cpu::write16(CONFIG + 4, 2);
+    cpu::write16(config() + 4, 2);
     cpu::write32(bar + RAISE, 1);
     nothing_came()?;
     quiet(first, count);
@@ -206,10 +212,10 @@ fn acknowledge_device(_: u32) {
 }
 
 fn listen_to_wire() {
-    gic::set_edge(WIRE, false);
-    gic::set_priority(WIRE, 0xa0);
-    gic::route(WIRE, 0);
-    gic::enable(WIRE);
+    gic::set_edge(wire_number(), false);
+    gic::set_priority(wire_number(), 0xa0);
+    gic::route(wire_number(), 0);
+    gic::enable(wire_number());
     on_interrupt(Some(acknowledge_device));
     cpu::irq_on();
 }
@@ -220,9 +226,9 @@ fn wire() -> Outcome {
     listen_to_wire();
     for sent in 1..=3 {
         cpu::write32(bar + RAISE, 1);
-        takes(0, sent, WIRE)?;
+        takes(0, sent, wire_number())?;
     }
-    quiet(WIRE, 1);
+    quiet(wire_number(), 1);
     close()
 }
 
@@ -359,7 +365,7 @@ fn figures() -> Outcome {
     listen_to_wire();
     rounds(bar);
     println!("BENCH interrupt_intx_insns {}", rounds(bar));
-    quiet(WIRE, 1);
+    quiet(wire_number(), 1);
     aim(DOORBELL, first)?;
     listen(first, count);
     rounds(bar);
