@@ -24,6 +24,7 @@ help:
 setup:
 	@tests/scripts/install-tools.sh
 	@tests/scripts/fetch-guests.sh
+	@[ -n "$(KERNEL)" ] || tools/linux/build.sh tools/linux tests/linux/edu >/dev/null
 
 hypervisor: setup
 	$(CARGO) build --release -p hypervisor --bin stagegate-hv --target $(HV_TARGET)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need on this computer:
-#   QEMU >= 9 for AArch64, the device tree compiler, a Rust toolchain.
+#   QEMU >= 9 for AArch64, the device tree compiler, a Rust toolchain, and a
+#   C compiler for AArch64 for the guests' kernel modules.
 # Idempotent: prints one line per tool and does nothing when all is there.
 #
 #   QEMU=/path/to/qemu-system-aarch64   use this one, install nothing
@@ -37,6 +38,16 @@ apt_install() {
         die "could not install: $*"
 }
 
+# What tools/linux/build.sh calls. CROSS_COMPILE= names another compiler.
+missing_for_modules() {
+    local prefix=aarch64-linux-gnu-
+    if [ "$(uname -m)" = aarch64 ]; then prefix=; fi
+    if [ -z "${CROSS_COMPILE:-}" ] && ! command -v "${prefix}gcc" >/dev/null; then
+        missing+=(gcc-aarch64-linux-gnu)
+    fi
+    command -v make >/dev/null || missing+=(make)
+}
+
 install_missing() {
     local missing=()
     have_qemu || missing+=(qemu-system-arm)
@@ -44,6 +55,7 @@ install_missing() {
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     command -v mke2fs >/dev/null || [ -x /usr/sbin/mke2fs ] || missing+=(e2fsprogs)
     command -v xz >/dev/null || missing+=(xz-utils)
+    missing_for_modules
     local tool
     for tool in ${STAGEGATE_TOOLS:-}; do
         command -v "$tool" >/dev/null || missing+=("$tool")

@@ -6,19 +6,21 @@
 # build tools for this machine's own architecture) must be of one version,
 # that of the kernel which tests/scripts/fetch-guests.sh fetched.
 #
-#   STAGEGATE_CACHE=DIR   where downloads and the module live (default .cache)
-#   CROSS_COMPILE=PREFIX  own cross compiler: nothing is installed
+# Arguments are directories with a Kbuild file; without any, the driver's own.
+#
+#   STAGEGATE_CACHE=DIR   where downloads and modules live (default .cache)
+#   CROSS_COMPILE=PREFIX  own cross compiler (default aarch64-linux-gnu-)
 #   KDIR=DIR              own kernel build tree: nothing is fetched
 #
-# Prints the path of the module on standard output.
+# Prints the paths of the modules on standard output.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../../tests/scripts/common.sh"
 
-SOURCE=$STAGEGATE_ROOT/tools/linux
 SUITE=bookworm
 SERIES=6.12
-HEADERS=$STAGEGATE_CACHE/headers/$SERIES
-OUT=$STAGEGATE_CACHE/modules/$SERIES
+# Without symbolic links: the path is written into the unpacked headers.
+HEADERS=$(cd "$STAGEGATE_CACHE" && pwd -P)/headers/$SERIES
+MODULES=$STAGEGATE_CACHE/modules/$SERIES
 
 # fetch ARCH PACKAGE : unpacks PACKAGE below $HEADERS
 fetch() {
@@ -68,7 +70,7 @@ headers() {
     version=$(cat "$STAGEGATE_CACHE/kernels/$SERIES/version" 2>/dev/null) ||
         die "no $SERIES kernel in the cache: run tests/scripts/fetch-guests.sh first"
     KDIR=$HEADERS/usr/src/linux-headers-$version
-    if [ "$(cat "$HEADERS/version" 2>/dev/null)" = "$version" ]; then return; fi
+    if [ "$(cat "$HEADERS/version" 2>/dev/null)" = "$version in $HEADERS" ]; then return; fi
     base=${version%-arm64}
     rm -rf "$HEADERS" "$HEADERS.new"
     mkdir -p "$HEADERS.new"
@@ -77,33 +79,36 @@ headers() {
     fetch "$(dpkg --print-architecture)" "linux-kbuild-$base"
     relocate "$version"
     # Written last: its presence means that the directory is complete.
-    echo "$version" >"$HEADERS.new/version"
+    echo "$version in $HEADERS" >"$HEADERS.new/version"
     mv "$HEADERS.new" "$HEADERS"
 }
 
+# installed by tests/scripts/install-tools.sh
 cross_compiler() {
     if [ -n "${CROSS_COMPILE:-}" ]; then return; fi
     CROSS_COMPILE=aarch64-linux-gnu-
     if [ "$(uname -m)" = aarch64 ]; then CROSS_COMPILE=; fi
-    if command -v "${CROSS_COMPILE}gcc" >/dev/null; then return; fi
-    say "install" "gcc-aarch64-linux-gnu"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
-        --no-install-recommends -o Dpkg::Use-Pty=0 install \
-        gcc-aarch64-linux-gnu >/dev/null </dev/null ||
-        die "could not install gcc-aarch64-linux-gnu; pass CROSS_COMPILE= yourself"
+    command -v "${CROSS_COMPILE}gcc" >/dev/null ||
+        die "no ${CROSS_COMPILE}gcc: run tests/scripts/install-tools.sh, or pass CROSS_COMPILE="
 }
 
+# build DIR : kbuild writes beside the sources, so it gets a copy. Type
+# information for BPF would need the whole vmlinux; the module is fine without.
 build() {
-    mkdir -p "$OUT"
-    # kbuild writes beside the sources: give it a copy. Type information for
-    # BPF would need the whole vmlinux; the module is fine without.
-    cp "$SOURCE"/Kbuild "$SOURCE"/*.[ch] "$OUT/"
-    make -s -C "$KDIR" M="$OUT" ARCH=arm64 CROSS_COMPILE="$CROSS_COMPILE" \
+    local name out file
+    name=$(sed -n 's/^obj-m := \(.*\)\.o$/\1/p' "$1/Kbuild")
+    out=$MODULES/$name
+    mkdir -p "$out"
+    for file in "$1"/Kbuild "$1"/*.[ch]; do
+        [ ! -e "$file" ] || cmp -s "$file" "$out/$(basename "$file")" || cp "$file" "$out/"
+    done
+    make -s -C "$KDIR" M="$out" ARCH=arm64 CROSS_COMPILE="$CROSS_COMPILE" \
         KCFLAGS=-Werror CONFIG_DEBUG_INFO_BTF_MODULES= modules >&2
+    echo "$out/$name.ko"
 }
 
+[ $# -gt 0 ] || set -- "$STAGEGATE_ROOT/tools/linux"
 take_lock
 cross_compiler
 [ -n "${KDIR:-}" ] || headers
-build
-echo "$OUT/stagegate-iommu.ko"
+for directory in "$@"; do build "$directory"; done
