@@ -104,6 +104,11 @@ impl Director {
             return hook(what, running, &mut self.checks);
         }
         if let Said::Ask(question) = &said
+            && let Some(what) = question.strip_prefix("mark ")
+        {
+            self.mark(line, &self.vms[index].name.clone(), what);
+        }
+        if let Said::Ask(question) = &said
             && let Some(point) = question.strip_prefix("meet ")
         {
             return self.meet(point, index, line, running, hook);

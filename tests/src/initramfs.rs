@@ -25,6 +25,8 @@ const SETS: &[(&str, &[&str])] = &[
     ("net", &["igb", "e1000e", "virtio_net"]),
     ("scmi", &["i2c-designware-platform"]),
     ("viommu", &["virtio_mmio", "virtio-iommu"]),
+    ("hypercall", &["stagegate-iommu"]),
+    ("edu", &["stagegate-edu"]),
 ];
 
 /// Builds the archive for a kernel and returns its path. The result is kept
@@ -36,7 +38,7 @@ pub fn build(kernel: &Kernel) -> Result<PathBuf> {
     }
     let mut archive = skeleton()?;
     if let Some(dir) = &kernel.modules {
-        add_modules(&mut archive, &Library::open(dir)?)?;
+        add_modules(&mut archive, &Library::open(dir)?.with(&kernel.own))?;
     }
     let dir = paths::target().join("initramfs");
     fs::create_dir_all(&dir).map_err(context(dir.display()))?;

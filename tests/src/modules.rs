@@ -37,6 +37,14 @@ impl Library {
         Ok(library)
     }
 
+    /// Adds modules that the package does not have.
+    #[must_use]
+    pub fn with(mut self, files: &[PathBuf]) -> Self {
+        let named = files.iter().map(|file| (module_name(file), file.clone()));
+        self.files.extend(named);
+        self
+    }
+
     fn index(&mut self, dir: &Path) -> Result<()> {
         for entry in fs::read_dir(dir).map_err(context(dir.display()))? {
             let path = entry.map_err(context(dir.display()))?.path();

@@ -83,6 +83,8 @@ pub struct Kernel {
     pub image: PathBuf,
     /// Its modules, if it came from a package.
     pub modules: Option<PathBuf>,
+    /// Modules of ours that `tools/linux/build.sh` built for it.
+    pub own: Vec<PathBuf>,
 }
 
 /// The stock kernel of a series such as `6.12`; `KERNEL=FILE` replaces 6.12.
@@ -92,6 +94,7 @@ pub fn kernel(series: &str) -> Result<Kernel> {
             version: image.display().to_string(),
             image: existing(image, "correct KERNEL=")?,
             modules: None,
+            own: Vec::new(),
         });
     }
     let dir = existing(
@@ -103,7 +106,21 @@ pub fn kernel(series: &str) -> Result<Kernel> {
         version: version.trim().to_string(),
         image: dir.join("Image"),
         modules: Some(dir.join("modules")),
+        own: match series {
+            "6.12" => own_modules(series)?,
+            _ => Vec::new(),
+        },
     })
+}
+
+/// The driver of the hypercall interface, and that of the tests' device.
+fn own_modules(series: &str) -> Result<Vec<PathBuf>> {
+    let dir = cache().join("modules").join(series);
+    let remedy = "run tools/linux/build.sh tools/linux tests/linux/edu";
+    ["stagegate-iommu", "stagegate-edu"]
+        .iter()
+        .map(|name| existing(dir.join(name).join(format!("{name}.ko")), remedy))
+        .collect()
 }
 
 /// A root file system passed in by `INITRD=FILE` instead of ours.

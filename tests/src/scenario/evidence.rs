@@ -1,6 +1,8 @@
 //! What QEMU saw: verdicts about isolation and power from its event trace,
 //! and the rows of the timeline.
 
+pub mod domains;
+
 use super::hardware::{GATE_LINE, MASTERS, Master};
 use crate::activity::{self, Change};
 use crate::checks::Checks;

@@ -31,11 +31,14 @@ const IDLE_DELAY_US: u32 = 20_000;
 const BUSY: &str = "busy";
 
 /// What each VM does, in order; they wait for each other at `meet`.
-const DISK_STEPS: &str = "boot,cpus,memory,hotplug,timer,checksum,canary,nvme,msi:nvme,meet:busy,\
+const DISK_STEPS: &str = "iommu:hypercall,boot,cpus,memory,hotplug,timer,checksum,canary,\
+    nvme,msi:nvme,nvme_group:DMA,meet:busy,\
     nvme_off,sleep:1,meet:one-idle,meet:all-idle,bar_poke,sleep:1,meet:wake,\
     nvme_on,nvme_again,canary_check,meet:awake,reset";
-const DISK_AGAIN: &str = "nvme_again";
-const NIC_STEPS: &str = "cpus,memory,hotplug,timer,checksum,net,msi:eth0,vdisk,msi:virtio,edu,attack,meet:busy,\
+const DISK_AGAIN: &str = "nvme_again,nvme_group:DMA";
+const NIC_STEPS: &str = "iommu:viommu,cpus,memory,hotplug,timer,checksum,edu,attack,net,\
+    msi:eth0,net_group:DMA,vdisk,msi:virtio,vdisk_group:DMA,edu_driver,\
+    edu_group:DMA,edu_stopped,meet:busy,\
     meet:one-idle,net_off,vdisk_off,edu_off,meet:all-idle,sleep:1,meet:wake,meet:awake,\
     net_on,vdisk_on,vdisk_again";
 
@@ -80,10 +83,13 @@ fn prepare(dir: &Path, disk_steps: &str, nic_steps: &str) -> Result<Setup> {
     machine.echo = true;
     let mut setup = Setup::new(machine)?;
     let linux = setup.linux(&paths::kernel("6.12")?)?;
-    // `mem=` leaves the last 4 MiB to the guest's own DMA experiments.
+    // `mem=` leaves the last 4 MiB to the guest's own DMA experiments. Drivers
+    // that are built in wait for the IOMMU's, which is a module: ten seconds
+    // unless told otherwise.
     let args = |name, steps, more: &str| {
         let args = bootargs(name, VM_CPUS, VM_MEMORY_MIB, steps);
-        format!("{args} mem={}M{more}", VM_MEMORY_MIB - 4)
+        let mem = VM_MEMORY_MIB - 4;
+        format!("{args} mem={mem}M deferred_probe_timeout=60{more}")
     };
     let again = format!(" stagegate.again={DISK_AGAIN}");
     let template = Template::named("two-vms")?
@@ -106,6 +112,7 @@ fn conclude(director: &mut Director, finished: &Finished, end: End, dir: &Path) 
         vms, checks, marks, ..
     } = director;
     evidence::isolation(&finished.trace, marks, checks);
+    evidence::domains::unmapped(&finished.trace, marks, checks);
     faults(finished, marks, checks);
     evidence::power(&finished.trace, marks, IDLE_DELAY_US.into(), checks);
     accounting(finished, checks);
