@@ -149,6 +149,7 @@ pub enum Request {
 
 const BAD: Status = Status::InvalidParameter;
 
+#[inline]
 fn word(arg: u64) -> Result<u32, Status> {
     u32::try_from(arg).map_err(|_| BAD)
 }
@@ -157,10 +158,12 @@ fn zero(arg: u64) -> Result<(), Status> {
     if arg == 0 { Ok(()) } else { Err(BAD) }
 }
 
+#[inline]
 fn prot(arg: u64) -> Result<Prot, Status> {
     Prot::from_arg(arg).ok_or(BAD)
 }
 
+#[inline]
 fn unmap_flags(arg: u64) -> Result<UnmapFlags, Status> {
     UnmapFlags::from_bits(arg).ok_or(BAD)
 }
@@ -175,6 +178,35 @@ impl Request {
     pub fn decode(registers: &[u64; 8]) -> Result<Self, Status> {
         let function = Function::from_register(registers[0]).ok_or(Status::NotSupported)?;
         Self::of(function, registers)
+    }
+
+    /// As [`decode`](Self::decode), for a caller that knows that the function is MAP.
+    ///
+    /// # Errors
+    /// [`Status::InvalidParameter`].
+    #[inline]
+    pub fn map(&[_, x1, x2, x3, x4, x5, ..]: &[u64; 8]) -> Result<Self, Status> {
+        Ok(Self::Map {
+            domain: word(x1)?,
+            iova: x2,
+            ipa: x3,
+            size: x4,
+            prot: prot(x5)?,
+        })
+    }
+
+    /// As [`decode`](Self::decode), for a caller that knows that the function is UNMAP.
+    ///
+    /// # Errors
+    /// [`Status::InvalidParameter`].
+    #[inline]
+    pub fn unmap(&[_, x1, x2, x3, x4, ..]: &[u64; 8]) -> Result<Self, Status> {
+        Ok(Self::Unmap {
+            domain: word(x1)?,
+            iova: x2,
+            size: x3,
+            flags: unmap_flags(x4)?,
+        })
     }
 
     fn of(function: Function, registers: &[u64; 8]) -> Result<Self, Status> {
@@ -209,19 +241,8 @@ impl Request {
                     endpoint: word(x2)?,
                 }
             }
-            Function::Map => Self::Map {
-                domain: word(x1)?,
-                iova: x2,
-                ipa: x3,
-                size: x4,
-                prot: prot(x5)?,
-            },
-            Function::Unmap => Self::Unmap {
-                domain: word(x1)?,
-                iova: x2,
-                size: x3,
-                flags: unmap_flags(x4)?,
-            },
+            Function::Map => Self::map(registers)?,
+            Function::Unmap => Self::unmap(registers)?,
             Function::MapSg => Self::MapSg {
                 domain: word(x1)?,
                 iova: x2,

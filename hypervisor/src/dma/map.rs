@@ -135,10 +135,10 @@ impl<M: Memory> Domain<M> {
         if !self.fits(request) {
             return None;
         }
-        let (pa, len) = owned(outside, ipa, size, self.page_mask(), prot).ok()?;
-        if len != size {
-            return None;
-        }
+        let pa = match outside.ram(Ipa(ipa), size) {
+            Some(pa) if (ipa | pa.0) & self.page_mask() == 0 && !prot.contains(Prot::MMIO) => pa,
+            _ => whole(outside, ipa, size, self.page_mask(), prot)?,
+        };
         Some(match table.map(Ipa(iova), pa, size, attrs(prot)) {
             Ok(()) => Progress::whole(size, self.pages(size)),
             Err(error) => Progress::failed(table_error(error)),
@@ -242,6 +242,13 @@ fn map_steps<M: Memory, O: Outside>(
         }
     }
     progress
+}
+
+/// Where a range is, if the VM owns it in one piece.
+#[inline(never)]
+fn whole<O: Outside>(outside: &O, ipa: u64, size: u64, mask: u64, prot: Prot) -> Option<Pa> {
+    let (pa, len) = owned(outside, ipa, size, mask, prot).ok()?;
+    (len == size).then_some(pa)
 }
 
 /// Where an IPA is and how many bytes from there on may be mapped, if the VM owns them.

@@ -34,6 +34,7 @@ pub mod claims;
 mod domain;
 mod error;
 pub mod events;
+mod joins;
 mod map;
 mod outside;
 mod steps;
@@ -46,6 +47,7 @@ mod vm;
 pub use domain::{Domain, DomainKey, Progress};
 pub use error::Error;
 pub use events::EventRing;
+pub use joins::{Join, Joins};
 pub use map::{CHUNK, ListProgress};
 pub use outside::{
     EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, NotRam, Outside,

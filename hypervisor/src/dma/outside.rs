@@ -98,6 +98,14 @@ pub trait Outside: Sync {
     /// Looks an IPA up in the VM's stage 2; `None` where the VM owns nothing.
     fn lookup(&self, ipa: Ipa) -> Option<Extent>;
 
+    /// The short way to where `size` bytes of the VM's RAM are, if they are writable for it and
+    /// contiguous; `None` leaves the question to [`lookup`](Self::lookup).
+    #[inline]
+    fn ram(&self, ipa: Ipa, size: u64) -> Option<Pa> {
+        let _ = (ipa, size);
+        None
+    }
+
     /// Decides what becomes of an endpoint's transactions. On return none is treated in the old way any
     /// more; in between they see the old way, the new one, or an abort. On error: they abort.
     ///

@@ -31,6 +31,14 @@ pub const fn identity(x0: u64) -> Option<Reply> {
     }
 }
 
+/// Whether a function id is MAP or UNMAP, which have the second shortest way.
+#[must_use]
+#[inline]
+pub const fn is_mapping(x0: u64) -> bool {
+    let id = x0 as u32 & !SVE_HINT;
+    id == Function::Map.id() || id == Function::Unmap.id()
+}
+
 /// What the calls of one VM act on. Made once per VM; calls may come from all of its vCPUs at once.
 pub struct Calls<'a, O: Outside, G: GuestMemory> {
     pub(super) dma: &'a VmDma<O>,
@@ -64,16 +72,34 @@ impl<'a, O: Outside, G: GuestMemory> Calls<'a, O, G> {
         }
     }
 
-    /// Answers a decoded call.
-    pub fn answer(&self, request: Request) -> Reply {
-        let result = match request {
+    /// As [`handle`](Self::handle), for MAP and UNMAP alone ([`is_mapping`]).
+    #[inline]
+    pub fn mapping(&self, registers: &[u64; 8]) -> Reply {
+        let [x0, ..] = *registers;
+        let request = if x0 as u32 & !SVE_HINT == Function::Map.id() {
+            Request::map(registers)
+        } else {
+            Request::unmap(registers)
+        };
+        match request {
+            Ok(request) => self
+                .short(&request)
+                .unwrap_or(Reply::status(Status::NotSupported)),
+            Err(status) => Reply::status(status),
+        }
+    }
+
+    /// Answers MAP and UNMAP.
+    #[inline(always)]
+    fn short(&self, request: &Request) -> Option<Reply> {
+        let done = match *request {
             Request::Map {
                 domain,
                 iova,
                 ipa,
                 size,
                 prot,
-            } => return progress(self.dma.map(domain, iova, ipa, size, prot)),
+            } => self.dma.map(domain, iova, ipa, size, prot),
             Request::Unmap {
                 domain,
                 iova,
@@ -81,7 +107,20 @@ impl<'a, O: Outside, G: GuestMemory> Calls<'a, O, G> {
                 flags,
             } => {
                 let lazy = flags.contains(UnmapFlags::LAZY);
-                return progress(self.dma.unmap(domain, iova, size, lazy));
+                self.dma.unmap(domain, iova, size, lazy)
+            }
+            _ => return None,
+        };
+        Some(progress(done))
+    }
+
+    /// Answers a decoded call.
+    pub fn answer(&self, request: Request) -> Reply {
+        let result = match request {
+            Request::Map { .. } | Request::Unmap { .. } => {
+                return self
+                    .short(&request)
+                    .unwrap_or(Reply::status(Status::NotSupported));
             }
             Request::MapSg {
                 domain,

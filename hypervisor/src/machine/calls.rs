@@ -21,6 +21,19 @@ pub fn call(me: VcpuRef, frame: &mut Frame) {
     }
 }
 
+/// MAP and UNMAP by HVC #0.
+#[inline(always)]
+pub fn mapping(me: VcpuRef, frame: &mut Frame) {
+    let Some(dma) = me.vm.dma.get() else {
+        frame.x[0] = NOT_SUPPORTED;
+        return;
+    };
+    if let Some(registers) = frame.x.first_chunk() {
+        let reply = dma.mapping(registers);
+        frame.x[..4].copy_from_slice(&reply);
+    }
+}
+
 /// Stagegate's own services: the vendor hypervisor range, and the SCMI bell.
 #[inline]
 fn foreign(me: VcpuRef, function: u32, frame: &mut Frame) {
@@ -32,9 +45,10 @@ fn foreign(me: VcpuRef, function: u32, frame: &mut Frame) {
     }
     match me.vm.dma.get() {
         Some(dma) if hypercall::is_ours(u64::from(function)) => {
-            let x = &frame.x;
-            let reply = dma.call(&[x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]]);
-            frame.x[..4].copy_from_slice(&reply);
+            if let Some(registers) = frame.x.first_chunk() {
+                let reply = dma.call(registers);
+                frame.x[..4].copy_from_slice(&reply);
+            }
         }
         _ => frame.x[0] = NOT_SUPPORTED,
     }

@@ -2,7 +2,6 @@
 //! board's SMMUs.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use pgtable::{Config, Ipa, Pa, Stale};
@@ -18,8 +17,8 @@ use super::smmus::{self, Unit};
 use super::vm::Vm;
 use crate::arch::tables::TableMemory;
 use crate::dma::{
-    DomainKey, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, NotRam,
-    Outside, Policy, PowerReport, Target, VmDma,
+    DomainKey, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, Join, Joins,
+    NotRam, Outside, Policy, PowerReport, Target, VmDma,
 };
 use crate::hypercall::Calls;
 use crate::power::evidence::{Event, Source, Word};
@@ -45,7 +44,8 @@ impl GuestDma {
         let side = Side {
             vm,
             tables: TableMemory::bounded(QUOTA),
-            domains: SpinMutex::new(BTreeMap::new()),
+            joins: Joins::new(smmus::units().len()),
+            joining: SpinMutex::new(()),
         };
         let fixed: Vec<Fixed> = vm.messages.iter().map(Messages::doorbell).collect();
         let core = VmDma::new(side, vm.id, vm.dma_shape(), &endpoints, &fixed, policy);
@@ -61,6 +61,12 @@ impl GuestDma {
     #[inline]
     pub fn call(&self, registers: &[u64; 8]) -> [u64; 4] {
         self.calls.handle(registers).0
+    }
+
+    /// MAP or UNMAP, the calls that drivers make for every packet and block.
+    #[inline]
+    pub fn mapping(&self, registers: &[u64; 8]) -> [u64; 4] {
+        self.calls.mapping(registers).0
     }
 
     /// A fault of one of the VM's masters, for the VM itself.
@@ -94,14 +100,9 @@ pub struct Side {
     vm: &'static Vm,
     tables: TableMemory,
     /// The domains of the core at each SMMU that they are attached to.
-    domains: SpinMutex<BTreeMap<Key, DomainId>>,
-}
-
-/// SMMU, VM, domain of the VM.
-type Key = (usize, u16, u16);
-
-const fn at(unit: usize, key: DomainKey) -> Key {
-    (unit, key.vm, key.slot)
+    joins: Joins,
+    /// Held while a domain is made at an SMMU.
+    joining: SpinMutex<()>,
 }
 
 impl Side {
@@ -118,26 +119,38 @@ impl Side {
         root: Pa,
         config: &Config,
     ) -> Result<DomainId, HardwareError> {
-        let mut domains = self.domains.lock();
-        if let Some(&domain) = domains.get(&at(index, key)) {
-            return Ok(domain);
+        let _joining = self.joining.lock();
+        match self.joins.at(index, key.slot) {
+            Join::Known(domain) => return Ok(DomainId(domain)),
+            Join::Lost => return Err(HardwareError::Timeout),
+            Join::None => {}
         }
         let made = unit
             .smmu
             .create_domain(&smmu::Stage2::of(root, config), None);
         let domain = made.map_err(|_| HardwareError::NoContext)?;
-        domains.insert(at(index, key), domain);
+        self.joins.set(index, key.slot, Join::Known(domain.0));
         Ok(domain)
     }
 
-    /// The SMMUs that know `key`.
-    fn known(&self, key: DomainKey) -> Vec<(usize, DomainId)> {
-        let domains = self.domains.lock();
-        domains
-            .iter()
-            .filter(|(k, _)| **k == at(k.0, key))
-            .map(|(&(index, ..), &domain)| (index, domain))
-            .collect()
+    /// Calls `each` for the SMMUs that know `key`. One that may remember it, but
+    /// cannot be asked any more, is an error.
+    #[inline]
+    fn everywhere(
+        &self,
+        key: DomainKey,
+        mut each: impl FnMut(usize, &Unit, DomainId) -> Result<(), HardwareError>,
+    ) -> Result<(), HardwareError> {
+        let mut result = Ok(());
+        for (index, join) in self.joins.of(key.slot) {
+            let done = match (join, smmus::units().get(index)) {
+                (Join::None, _) => Ok(()),
+                (Join::Known(domain), Some(unit)) => each(index, unit, DomainId(domain)),
+                _ => Err(HardwareError::Timeout),
+            };
+            result = result.and(done);
+        }
+        result
     }
 }
 
@@ -146,6 +159,11 @@ impl Outside for Side {
 
     fn frames(&self) -> TableMemory {
         self.tables
+    }
+
+    #[inline]
+    fn ram(&self, ipa: Ipa, size: u64) -> Option<Pa> {
+        self.vm.ram.place(ipa.0, size).map(Pa)
     }
 
     fn lookup(&self, ipa: Ipa) -> Option<Extent> {
@@ -198,30 +216,34 @@ impl Outside for Side {
         Ok(())
     }
 
-    fn invalidate(&self, domain: DomainKey, stale: &[Stale]) -> Result<(), HardwareError> {
-        let ranges: Vec<IpaRange> = stale.iter().map(smmus::range).collect();
-        let mut result = Ok(());
-        for (index, domain) in self.known(domain) {
-            if let Some(unit) = smmus::units().get(index)
-                && unit.smmu.invalidate(domain, &ranges).is_err()
-            {
-                result = Err(HardwareError::Timeout);
-            }
-        }
-        result
+    #[inline]
+    fn invalidate(&self, key: DomainKey, stale: &[Stale]) -> Result<(), HardwareError> {
+        // One range, the usual case, needs no memory from the heap.
+        let (one, more): ([IpaRange; 1], Vec<IpaRange>);
+        let ranges: &[IpaRange] = if let [stale] = stale {
+            one = [smmus::range(stale)];
+            &one
+        } else {
+            more = stale.iter().map(smmus::range).collect();
+            &more
+        };
+        self.everywhere(key, |_, unit, domain| {
+            let done = unit.smmu.invalidate(domain, ranges);
+            done.map(drop).map_err(|_| HardwareError::Timeout)
+        })
     }
 
     fn close(&self, key: DomainKey) -> Result<(), HardwareError> {
-        let mut result = Ok(());
-        for (index, domain) in self.known(key) {
-            self.domains.lock().remove(&at(index, key));
-            if let Some(unit) = smmus::units().get(index)
-                && unit.smmu.destroy_domain(domain).is_err()
-            {
-                result = Err(HardwareError::Timeout);
-            }
-        }
-        result
+        self.everywhere(key, |index, unit, domain| {
+            let (now, result) = match unit.smmu.destroy_domain(domain) {
+                Ok(_) => (Join::None, Ok(())),
+                // It knows the domain as before.
+                Err(smmu::Error::DomainBusy(_)) => (Join::Known(domain.0), Err(())),
+                Err(_) => (Join::Lost, Err(())),
+            };
+            self.joins.set(index, key.slot, now);
+            result.map_err(|()| HardwareError::Timeout)
+        })
     }
 
     fn info(&self, endpoint: usize) -> EndpointInfo {

@@ -72,6 +72,22 @@ impl GuestRam {
         Some((extent.start() + offset, extent.len() - offset))
     }
 
+    /// Physical address of `ipa` if the `len` bytes from there on are RAM
+    /// without a gap.
+    #[must_use]
+    #[inline]
+    pub fn place(&self, ipa: u64, len: u64) -> Option<u64> {
+        for &(at, extent) in &self.pieces {
+            let offset = ipa.wrapping_sub(at);
+            // An address below the piece is a very large offset.
+            if offset < extent.len() {
+                let fits = len <= extent.len() - offset;
+                return fits.then(|| extent.start() + offset);
+            }
+        }
+        None
+    }
+
     fn piece(&self, ipa: u64) -> Option<(u64, Extent)> {
         self.pieces().find(|&(at, extent)| {
             ipa.checked_sub(at)

@@ -32,8 +32,19 @@ pub extern "C" fn guest_sync(frame: &mut Frame, syndrome: u64) {
             [frame.x[0], frame.x[1], frame.x[2], frame.x[3]] = [x0, x1, x2, x3];
             return;
         }
+        if hypercall::is_mapping(x0) {
+            return mapping(frame);
+        }
     }
     guest_sync_with_vm(frame, syndrome);
+}
+
+/// MAP and UNMAP, which drivers call for every packet and block.
+#[inline(never)]
+fn mapping(frame: &mut Frame) {
+    let Some(me) = VcpuRef::here() else { return };
+    calls::mapping(me, frame);
+    finish(me, frame);
 }
 
 /// An exit that concerns the VM. Loads of the virtual interrupt controller take
