@@ -77,6 +77,23 @@ impl Qmp {
             .collect()
     }
 
+    /// Where the first BAR of the PCI function with these ids is now.
+    pub fn bar(&mut self, (vendor, device): (u32, u32)) -> Result<u64> {
+        let buses = self.execute("query-pci", json!({}))?;
+        let mut left: Vec<&Value> = buses.as_array().into_iter().flatten().collect();
+        while let Some(node) = left.pop() {
+            let inner = node["pci_bridge"]["devices"].as_array();
+            left.extend(node["devices"].as_array().into_iter().flatten());
+            left.extend(inner.into_iter().flatten());
+            if node["id"]["vendor"] == vendor && node["id"]["device"] == device {
+                let address = node["regions"][0]["address"].as_u64();
+                return address
+                    .ok_or_else(|| format!("monitor: no BAR of {vendor:04x}:{device:04x}"));
+            }
+        }
+        Err(format!("monitor: no function {vendor:04x}:{device:04x}"))
+    }
+
     /// Stops QEMU in an orderly way.
     pub fn quit(&mut self) -> Result<()> {
         // QEMU may close the connection before the answer is out.
