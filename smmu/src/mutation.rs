@@ -51,6 +51,11 @@ pub enum Step {
     CleanCommand,
     /// Clean entries for a walker that is not coherent.
     CleanEntry,
+    /// Drop the CPU's copy of an event that a walker which is not coherent wrote.
+    DiscardEvent,
+    /// Name the level-1 descriptor, too, when an entry is to be forgotten: that
+    /// there was none may be cached.
+    ForgetLevelOne,
     /// Fail those whose commands were lost to a queue error.
     FailLost,
     /// Terminate the streams behind a TBU before its clock stops (P10).

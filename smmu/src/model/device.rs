@@ -42,6 +42,9 @@ pub struct Nature {
     pub pa_bits: u8,
     /// Looks at the consumer register before a sync completes.
     pub sync_delay: u32,
+    /// Looks that a sync takes on top while a TBU's clock runs: until then the
+    /// TBU goes on with what it holds.
+    pub tbu_delay: u32,
     /// Commands consumed each time somebody looks.
     pub rate: u32,
     /// What power-off does.
@@ -64,6 +67,7 @@ impl Default for Nature {
             granules: 1 << 12 | 1 << 14 | 1 << 16,
             pa_bits: 44,
             sync_delay: 2,
+            tbu_delay: 0,
             rate: 4,
             loss: Loss::Reset,
             tbus: 1,
@@ -79,6 +83,12 @@ impl Nature {
         let sizes = [32, 36, 40, 42, 44, 48];
         let code = sizes.iter().position(|bits| *bits == self.pa_bits);
         code.expect("an output size that the manuals have") as u32
+    }
+
+    /// Looks before a sync completes; `tbus` says whose clocks run.
+    pub(super) fn sync_looks(&self, tbus: &[bool]) -> u32 {
+        let slow = tbus.iter().any(|on| *on);
+        self.sync_delay + if slow { self.tbu_delay } else { 0 }
     }
 
     /// The granules as bits 4K, 16K, 64K.

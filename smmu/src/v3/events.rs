@@ -87,7 +87,7 @@ impl EventQueue {
         let entries = 1u32.wrapping_shl(self.log2.into());
         let slot = u64::from(index & entries.wrapping_sub(1));
         let at = self.base.0.wrapping_add(slot.wrapping_mul(event::BYTES));
-        if !env.coherent {
+        if !env.coherent && !env.mutation.skips(Step::DiscardEvent) {
             env.mem.discard(Pa(at), event::BYTES as usize);
         }
         [0u64, 8, 16, 24].map(|word| env.mem.load(Pa(at.wrapping_add(word))))

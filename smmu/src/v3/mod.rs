@@ -158,7 +158,8 @@ impl<'a, R: Registers> V3<'a, R> {
     ) -> Result<(), Error> {
         match power {
             Some(power) if !self.mutation.skips(step) => {
-                let command = Command::CfgiSte(stream, false);
+                let leaf = self.mutation.skips(Step::ForgetLevelOne);
+                let command = Command::CfgiSte(stream, leaf);
                 let ticket = self.start(power, &mut core::iter::once(command))?;
                 if self.mutation.skips(Step::WaitForEntry) {
                     return Ok(());

@@ -58,6 +58,7 @@ pub struct Variant {
     pub coherent: bool,
     pub ranges: bool,
     pub sync_delay: u32,
+    pub slow_tbu: bool,
     pub off: bool,
     pub restless: bool,
     pub seed: u64,
@@ -65,13 +66,14 @@ pub struct Variant {
 
 fn variant() -> impl Strategy<Value = Variant> {
     let loss = prop_oneof![Just(Loss::Retain), Just(Loss::Reset), Just(Loss::Scramble)];
-    let flags = any::<(bool, bool, bool, bool)>();
+    let flags = any::<(bool, bool, bool, bool, bool)>();
     (loss, flags, 0u32..6, any::<u64>()).prop_map(
-        |(loss, (coherent, ranges, off, restless), sync_delay, seed)| Variant {
+        |(loss, (coherent, ranges, off, restless, slow_tbu), sync_delay, seed)| Variant {
             loss,
             coherent,
             ranges,
             sync_delay,
+            slow_tbu,
             off,
             restless,
             seed,
@@ -111,6 +113,7 @@ pub fn run<B: Backend>(variant: Variant, ops: &[Op]) {
         coherent: variant.coherent,
         ranges: variant.ranges,
         sync_delay: variant.sync_delay,
+        tbu_delay: if variant.slow_tbu { 9 } else { 0 },
         loss: variant.loss,
         tbus: 3,
         seed: variant.seed,

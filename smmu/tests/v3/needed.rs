@@ -2,7 +2,10 @@
 
 use crate::Three;
 use crate::common::scenarios as s;
-use crate::own::{event_storm, lost_commands, probe_denies, replace_in_place};
+use crate::own::{
+    event_storm, events_are_read_afresh, lost_commands, probe_denies, replace_in_place,
+    streams_far_apart,
+};
 use smmu::model::Step;
 
 type Needed = (Step, &'static str, fn(Option<Step>));
@@ -103,6 +106,12 @@ const NEEDED: &[Needed] = &[
         s::gate_and_wake::<Three>,
     ),
     (Step::FailLost, "lost_commands", lost_commands),
+    (
+        Step::DiscardEvent,
+        "events_are_read_afresh",
+        events_are_read_afresh,
+    ),
+    (Step::ForgetLevelOne, "streams_far_apart", streams_far_apart),
     (Step::BlockTbu, "tbu_sleeps", s::tbu_sleeps::<Three>),
     (Step::RefreshTbu, "tbu_sleeps", s::tbu_sleeps::<Three>),
     (Step::AcknowledgeOverflow, "event_storm", event_storm),

@@ -105,6 +105,103 @@ pub fn replace_in_place(step: Option<Step>) {
     }
 }
 
+/// Events that the SMMU wrote past the CPU's caches are read from memory, also
+/// where an older one was read before.
+pub fn events_are_read_afresh(step: Option<Step>) {
+    let mut setup = setup(step);
+    setup.nature.coherent = false;
+    let rig = Rig::<Three>::new(setup);
+    let guest = rig.guest(&[7], 0);
+    guest.active().unwrap();
+    // More than two laps of the queue.
+    for n in 1..100 {
+        rig.model.dma(7, n * PAGE, true);
+        let mut seen = Vec::new();
+        rig.smmu
+            .handle_event_irq(&mut |fault| seen.push(fault.record.address));
+        assert_eq!(seen, [Some(pgtable::Ipa(n * PAGE))]);
+    }
+    rig.check();
+}
+
+/// A second level of the stream table is there when its first stream is set,
+/// once for all of its streams, though its absence was cached.
+pub fn streams_far_apart(step: Option<Step>) {
+    let rig = Rig::<Three>::new(setup(step));
+    let before = rig.ram.in_use();
+    for (streams, tables) in [
+        ([0x100, 0x1ff], 1),
+        ([0x180, 0x101], 1),
+        ([0x8000, 0xffff], 3),
+    ] {
+        for stream in streams {
+            assert_eq!(rig.model.dma(stream, IPA, true), Dma::Terminated);
+        }
+        let guest = rig.guest(&streams, 0);
+        guest.map(IPA, PA, PAGE);
+        guest.active().unwrap();
+        for stream in streams {
+            assert_eq!(rig.model.dma(stream, IPA, true), Dma::Reached(PA));
+        }
+        assert_eq!(rig.ram.in_use(), before + tables);
+        // Its neighbours have entries now, which say no.
+        assert_eq!(rig.model.dma(0x123, IPA, true), Dma::Terminated);
+    }
+    rig.check();
+}
+
+#[test]
+fn second_levels_come_on_demand() {
+    streams_far_apart(None);
+}
+
+#[test]
+fn events_of_a_walker_that_is_not_coherent() {
+    events_are_read_afresh(None);
+}
+
+/// A queue that is full and does not move: the one who finds no room is told,
+/// its domain fenced, and everything goes on when the queue does.
+#[test]
+fn a_full_queue_that_is_stuck() {
+    let mut setup = setup(None);
+    setup.nature.ranges = false;
+    let rig = Rig::<Three>::new(setup);
+    let (one, two) = (rig.guest(&[7], 0), rig.guest(&[9], 0));
+    one.map(IPA, PA, PAGE);
+    two.map(IPA, PA + PAGE, PAGE);
+    one.active().unwrap();
+    two.active().unwrap();
+    rig.model.set_syncs(false);
+    let range = smmu::IpaRange {
+        ipa: pgtable::Ipa(IPA),
+        size: 64 * PAGE,
+        stride: PAGE,
+        leaf_only: true,
+    };
+    let mut begun = Vec::new();
+    let full = loop {
+        match rig.smmu.begin_invalidate(one.domain, &[range]) {
+            Ok(pending) => begun.push(pending),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, Error::Timeout(smmu::Wait::QueueSpace));
+    assert!((3..8).contains(&begun.len()), "{}", begun.len());
+    assert_eq!(rig.smmu.is_fenced(one.domain), Ok(true));
+    assert_eq!(rig.smmu.is_fenced(two.domain), Ok(false));
+    for pending in begun {
+        assert!(pending.finish().is_err());
+    }
+    rig.model.set_syncs(true);
+    rig.pass(3 * RETRY);
+    assert!(!rig.smmu.is_stuck());
+    assert_eq!(rig.model.dma(7, IPA, true), Dma::Terminated);
+    assert_eq!(rig.model.dma(9, IPA, true), Dma::Reached(PA + PAGE));
+    assert_eq!(two.unmap(IPA, PAGE), Ok(Done::Completed));
+    rig.check();
+}
+
 #[test]
 fn a_live_entry_is_replaced_safely() {
     replace_in_place(None);

@@ -171,7 +171,7 @@ impl Inner {
 
     fn write_global(&mut self, i: usize, register: usize, value: u32) {
         let zero_is_nothing = self.kind.qualcomm() && value == 0;
-        let delay = self.nature.sync_delay + 5 * i as u32;
+        let delay = self.nature.sync_looks(&self.tbu_clocked) + 5 * i as u32;
         let vmid = if self.kind.vmid16 {
             value as u16
         } else {
@@ -248,7 +248,7 @@ impl Inner {
             self.violate(Violation::Structure(register as u64));
         }
         let zero_is_nothing = self.kind.qualcomm() && value == 0;
-        let delay = self.nature.sync_delay + 5 * i as u32;
+        let delay = self.nature.sync_looks(&self.tbu_clocked) + 5 * i as u32;
         let (locked, vmid) = {
             let s = &self.instances[i];
             let locked = self.kind.mmu500() && s.acr & CACHE_LOCK != 0;

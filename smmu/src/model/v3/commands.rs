@@ -77,9 +77,10 @@ impl Inner {
         if !self.syncs {
             return false;
         }
+        let looks = self.nature.sync_looks(&self.tbu_clocked);
         match &mut self.sync_wait {
-            None if self.nature.sync_delay > 0 => {
-                self.sync_wait = Some(self.nature.sync_delay);
+            None if looks > 0 => {
+                self.sync_wait = Some(looks);
                 return false;
             }
             Some(left) if *left > 1 => {

@@ -340,9 +340,17 @@ pub fn timeline_tells<B: Backend>(step: Option<Step>) {
     rig.check();
 }
 
-/// Nothing is left behind by `count` turns of gating and waking.
+/// Nothing is left behind by `count` turns of gating and waking, whatever
+/// becomes of the state meanwhile.
 pub fn many_turns<B: Backend>(count: usize) {
+    for loss in [Loss::Retain, Loss::Reset, Loss::Scramble] {
+        turns::<B>(count.div_ceil(3), loss);
+    }
+}
+
+fn turns<B: Backend>(count: usize, loss: Loss) {
     let mut setup = setup(None);
+    setup.nature.loss = loss;
     setup.delays.off_ns = Some(IDLE);
     setup.nature.sync_delay = 0;
     setup.nature.rate = 64;
