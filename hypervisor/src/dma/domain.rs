@@ -207,6 +207,23 @@ impl<M: Memory> Domain<M> {
         Ok(table)
     }
 
+    /// Refuses a range whose ends lie inside a block.
+    pub(super) fn check_cuts(&self, iova: u64, size: u64) -> Result<(), Error> {
+        let Some(table) = &self.table else {
+            return Ok(());
+        };
+        // The address is the block's own when nothing of the block lies before it.
+        for inner in [iova, iova.wrapping_add(size)] {
+            if let Some((_, _, block)) = table.translate(Ipa(inner)) {
+                let past = inner & block.wrapping_sub(1);
+                if past != 0 {
+                    return Err(Error::Cuts(inner.wrapping_sub(past)));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The page size less one.
     #[inline]
     pub(super) const fn page_mask(&self) -> u64 {

@@ -230,6 +230,17 @@ impl<O: Outside> VmDma<O> {
         )
     }
 
+    /// Whether an unmap of the range would cut a mapping in two: a block that begins before it, or one
+    /// that ends after it. Looks at what is mapped now.
+    ///
+    /// # Errors
+    /// [`Error::NoDomain`], [`Error::Busy`], [`Error::Cuts`] with the block's first address.
+    pub fn check_cuts(&self, id: u32, iova: u64, size: u64) -> Result<(), Error> {
+        let held = self.hold(id)?;
+        let domain = held.as_ref().ok_or(Error::NoDomain(id))?;
+        domain.check_cuts(iova, size)
+    }
+
     /// Completes what lazy unmaps of the domain deferred.
     ///
     /// # Errors

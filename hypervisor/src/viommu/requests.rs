@@ -264,7 +264,8 @@ impl<O: Outside, G: GuestMemory> Viommu<'_, O, G> {
         }
     }
 
-    /// Removes what is mapped in the range; what is not does not matter (5.13.6.6).
+    /// Removes what is mapped in the range; what is not does not matter. A range that would split a
+    /// mapping is refused before anything is removed (5.13.6.6).
     fn unmap(&self, current: &mut InFlight, budget: &mut u64) -> Outcome {
         let Some(unmap) = parse::<Unmap>(&current.buffer) else {
             return Outcome::Finished(RequestStatus::Invalid);
@@ -274,6 +275,13 @@ impl<O: Outside, G: GuestMemory> Viommu<'_, O, G> {
             Err(error) => return Outcome::Finished(status(error)),
         };
         let page = self.dma.config().page_size();
+        let first = current.done == 0;
+        match self.dma.check_cuts(unmap.domain, start, size) {
+            Err(Error::Busy) => return Outcome::More,
+            Err(error) if first => return Outcome::Finished(status(error)),
+            // Found so before; another CPU has mapped since.
+            _ => {}
+        }
         while current.done < size {
             if *budget == 0 {
                 return Outcome::More;

@@ -286,6 +286,30 @@ fn unmap_takes_what_is_there_and_does_not_cut_blocks() {
 }
 
 #[test]
+fn an_unmap_that_would_split_a_mapping_removes_nothing() {
+    let mut driver = Driver::new();
+    driver.attach(1, 0x8, 0);
+    for page in [BLOCK - PAGE, 2 * BLOCK] {
+        assert_eq!(driver.map(page, PAGE, RAM, RW), OK);
+    }
+    assert_eq!(driver.map(BLOCK, BLOCK, RAM, RW), OK);
+    let all = [BLOCK - PAGE, BLOCK, 2 * BLOCK];
+    let there = |driver: &Driver| all.map(|at| translate(driver.dma, 1, at).is_some());
+    // The block is cut at its end, at its start, and at both.
+    for (start, end) in [
+        (BLOCK - PAGE, BLOCK + PAGE),
+        (BLOCK + PAGE, 2 * BLOCK + PAGE),
+        (BLOCK + PAGE, 2 * BLOCK - PAGE),
+        (0, 2 * BLOCK - PAGE),
+    ] {
+        assert_eq!(driver.unmap(start, end - 1), RANGE, "{start:#x}");
+        assert_eq!(there(&driver), [true; 3], "{start:#x}");
+    }
+    assert_eq!(driver.unmap(0, 3 * BLOCK - 1), OK);
+    assert_eq!(there(&driver), [false; 3]);
+}
+
+#[test]
 fn many_requests_in_one_notification() {
     let mut driver = Driver::new();
     driver.attach(1, 0x8, 0);
