@@ -224,6 +224,13 @@ fn shared(intid: u32) -> bool {
 /// Brings this CPU's list registers up to date: the last step into the guest.
 #[inline]
 pub fn before_enter(me: &VcpuRef) {
+    if me.vm.vgic.has_work(me.index) {
+        refresh(me);
+    }
+}
+
+#[inline(never)]
+fn refresh(me: &VcpuRef) {
     let kick = me.vm.vgic.before_enter(me.index, &mut Lrs::here());
     kick_vcpus(me.vm, kick.without(me.index));
 }

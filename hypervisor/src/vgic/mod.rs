@@ -205,6 +205,14 @@ impl Vgic {
         self.vcpus.len()
     }
 
+    /// Whether [`before_enter`](Self::before_enter) has anything to do.
+    #[inline]
+    pub fn has_work(&self, vcpu: usize) -> bool {
+        self.vcpus
+            .get(vcpu)
+            .is_some_and(|state| state.work.load(Relaxed))
+    }
+
     /// To be called before each entry of the guest, on its own CPU with
     /// interrupts masked. Brings the list registers up to date if anything
     /// changed since; the result names other vCPUs to kick.
