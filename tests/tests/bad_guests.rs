@@ -6,8 +6,9 @@ mod common;
 use common::{LIMIT, dir, ok};
 use stagegate_tests::cases::{self, spec};
 use stagegate_tests::console::Line;
+use stagegate_tests::devicetree::Template;
 use stagegate_tests::machine::{Machine, Running};
-use stagegate_tests::setup::Setup;
+use stagegate_tests::setup::{Setup, VmSpec};
 
 const NEIGHBOUR: &str = "psci-version,psci-cpu-on-off,gic-sgi-self,timer-many-virtual,timer-wfi";
 
@@ -54,6 +55,64 @@ fn dies_alone(case: &str) {
 fn loops_alone(case: &str) {
     let mut running = start(case);
     neighbour_finishes(&mut running, case);
+    ok(running.quit());
+}
+
+/// The numbers in what the hypervisor says when the VM has ended: bytes of its
+/// domains' tables, and bytes of the heap.
+fn left_behind(line: &Line) -> (u64, u64) {
+    let numbers = line.text.split(|c: char| !c.is_ascii_digit());
+    let mut numbers = numbers.filter_map(|word| word.parse().ok());
+    let (tables, heap) = (numbers.next(), numbers.next());
+    (
+        tables.expect("bytes of tables"),
+        heap.expect("bytes of heap"),
+    )
+}
+
+/// Every DMA call with garbage, from two CPUs, while a third rewrites the pages
+/// that the calls point to: three times, with a reset after each. The second and
+/// the third time leave exactly as much in use, and the neighbour, which
+/// starts with the first, passes its cases meanwhile.
+#[test]
+fn hostile_calls_leave_nothing_behind() {
+    let machine = Machine::virt(6, 1024);
+    let machine = machine.args(["-device", "edu,addr=06.0,dma_mask=0xffffffffffff"]);
+    let mut setup = ok(Setup::new(machine));
+    let kernel = ok(setup.module(&ok(cases::image())));
+    setup.overlay(ok(Template::named("clock-gate")));
+    let device = "devices { #address-cells = <1>; #size-cells = <0>; device@0 { reg = <0>; \
+                  device = <&pcie 0x30>; stagegate,power-source = \"hypercall\"; }; };";
+    setup.vms(&[
+        VmSpec {
+            more: device.to_string(),
+            ..spec(&kernel, "bad", 3, "hostile-calls")
+        },
+        spec(&kernel, "good", 2, NEIGHBOUR),
+    ]);
+    let mut running = ok(setup.start(&dir("hostile-calls")));
+    let mut left = Vec::new();
+    for _ in 0..3 {
+        ok(running.console.expect_from("bad", "hostile: ", LIMIT));
+        let line = ok(running
+            .console
+            .expect_from("stagegate", "left behind", LIMIT));
+        left.push(left_behind(&line));
+    }
+    let neighbour = "DONE passed 5 failed 0";
+    if !running
+        .console
+        .seen()
+        .iter()
+        .any(|l| l.is("good", neighbour))
+    {
+        ok(running.console.expect_from("good", neighbour, LIMIT));
+    }
+    assert!(left.iter().all(|(tables, _)| *tables == 0), "{left:?}");
+    assert_eq!(
+        left[1].1, left[2].1,
+        "bytes of heap after each round: {left:?}"
+    );
     ok(running.quit());
 }
 

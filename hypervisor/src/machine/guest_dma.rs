@@ -106,6 +106,12 @@ pub struct Side {
 }
 
 impl Side {
+    /// Bytes that the tables of the VM's domains take.
+    #[must_use]
+    pub fn table_bytes(&self) -> usize {
+        self.tables.used()
+    }
+
     fn master(&self, endpoint: usize) -> Option<&'static Master> {
         self.vm.masters.get(endpoint)
     }

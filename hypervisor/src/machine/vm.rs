@@ -242,6 +242,12 @@ impl Vm {
                 log::error!("{}: an SMMU does not let go of a device", self.name);
             }
             dma.viommu.iter().for_each(Viommu::reset);
+            let (_, heap) = crate::arch::heap::usage();
+            let tables = dma.core.outside().table_bytes();
+            log::info!(
+                "{}: left behind: {tables} bytes of DMA tables; heap: {heap} bytes in use",
+                self.name
+            );
         }
         self.scmi.iter().for_each(Scmi::reset);
         self.announce(VmLife::Stopped);

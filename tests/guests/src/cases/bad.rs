@@ -46,10 +46,11 @@ fn survived() -> Outcome {
 }
 
 /// xorshift64: the same garbage each time.
-struct Garbage(u64);
+pub struct Garbage(pub u64);
 
 impl Garbage {
-    fn next(&mut self) -> u64 {
+    /// The next word.
+    pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

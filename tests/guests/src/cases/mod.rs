@@ -4,6 +4,7 @@ mod bad;
 mod bench;
 mod dma;
 mod gic;
+mod hostile;
 mod hypercall;
 mod messages;
 mod power;
@@ -84,7 +85,7 @@ pub fn need_three_cpus() -> Outcome {
     }
 }
 
-const GROUPS: [&[Case]; 10] = [
+const GROUPS: [&[Case]; 11] = [
     psci::CASES,
     gic::CASES,
     timer::CASES,
@@ -94,6 +95,7 @@ const GROUPS: [&[Case]; 10] = [
     messages::CASES,
     power::CASES,
     bad::CASES,
+    hostile::CASES,
     bench::CASES,
 ];
 
