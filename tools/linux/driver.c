@@ -205,14 +205,11 @@ static void stagegate_report(struct device *dev, unsigned int endpoint,
 {
 	u64 flags = word >> 8;
 	struct iommu_domain *domain;
-	int ret = -ENOSYS;
 
 	domain = dev ? iommu_get_domain_for_dev(dev) : NULL;
-	if (domain)
-		ret = report_iommu_fault(domain, dev, iova,
-					 flags & STAGEGATE_EVENT_FLAG_WRITE ?
-					 IOMMU_FAULT_WRITE : IOMMU_FAULT_READ);
-	if (!ret)
+	if (domain && !report_iommu_fault(domain, dev, iova,
+					  flags & STAGEGATE_EVENT_FLAG_WRITE ?
+					  IOMMU_FAULT_WRITE : IOMMU_FAULT_READ))
 		return;
 	dev_err_ratelimited(dev ?: stagegate->dev,
 			    "DMA fault: endpoint %#x %s %#llx, reason %u%s\n",
