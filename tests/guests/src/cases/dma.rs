@@ -286,11 +286,58 @@ fn mapping(stagegate: &Stagegate<Hvc>, domain: u32, suffix: &str) -> Outcome {
     Ok(())
 }
 
+/// Entries of the longest list.
+const LIST: u64 = 256;
+
+/// A whole list page of scattered pages, mapped and unmapped at once; what a
+/// page of it took.
+fn list(stagegate: &Stagegate<Hvc>, domain: u32, suffix: &str) -> Outcome {
+    let at = page(1);
+    let fill = |what: fn(u64) -> u64| {
+        for entry in 0..LIST {
+            cpu::write64(at + entry * 16, what(entry));
+            cpu::write64(at + entry * 16 + 8, 4096);
+        }
+    };
+    // Every second page, backwards: nothing joins.
+    let scattered = |entry: u64| 0x4200_0000 + (LIST - entry) * 8192;
+    for kind in ["", "!"] {
+        fill(scattered);
+        let begin = cpu::count();
+        let mapped = stagegate.request(Request::MapSg {
+            domain,
+            iova: IOVA,
+            list: at,
+            count: LIST as u32,
+            prot: rw(),
+        });
+        let map = cpu::count() - begin;
+        check!(mapped.0[1] == LIST, "entries of MAP_SG", mapped.0[1]);
+        fill(|entry| IOVA + entry * 4096);
+        let begin = cpu::count();
+        let unmapped = stagegate.request(Request::UnmapSg {
+            domain,
+            list: at,
+            count: LIST as u32,
+            flags: UnmapFlags::empty(),
+        });
+        let unmap = cpu::count() - begin;
+        check!(unmapped.0[1] == LIST, "entries of UNMAP_SG", unmapped.0[1]);
+        if kind == "!" {
+            let insns = |ticks: u64| ticks * 1_000_000_000 / cpu::frequency() / LIST;
+            println!("BENCH map_sg256_{suffix}_insns_per_page {}", insns(map));
+            println!("BENCH unmap_sg256_{suffix}_insns_per_page {}", insns(unmap));
+        }
+    }
+    Ok(())
+}
+
 fn figures() -> Outcome {
     let stagegate = connect()?;
     let domain = attached(&stagegate)?;
     power(&stagegate, PowerState::On)?;
     mapping(&stagegate, domain, "on")?;
+    list(&stagegate, domain, "on")?;
     // Off and on again within the delay: the SMMU stays on.
     let pair = ticks(|_| {
         power(&stagegate, PowerState::Off)?;
@@ -304,6 +351,7 @@ fn figures() -> Outcome {
         0
     );
     mapping(&stagegate, domain, "gated")?;
+    list(&stagegate, domain, "gated")?;
     check!(gated(&stagegate), "unmapping woke the SMMU", 0);
     let begin = cpu::count();
     power(&stagegate, PowerState::On)?;
