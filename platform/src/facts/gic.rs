@@ -177,6 +177,10 @@ fn children(tree: &Tree<'_>, gic: &mut Gic) {
             continue;
         }
         if node.is_compatible("arm,gic-v3-its") {
+            // Devices write to another controller before this one.
+            if node.property("socionext,synquacer-pre-its").is_some() {
+                continue;
+            }
             gic.its.push(Its {
                 node: child,
                 registers,

@@ -116,6 +116,8 @@ pub struct Walker {
     pub start: u32,
     /// Output bits.
     pub pa_bits: u32,
+    /// A leaf whose access flag is clear faults.
+    pub access_flag: bool,
 }
 
 impl Walker {
@@ -164,6 +166,9 @@ impl Walker {
     }
 
     fn leaf(&self, word: u64, output: u64, shift: u32) -> Walk {
+        if self.access_flag && word & 1 << 10 == 0 {
+            return Walk::Fault;
+        }
         Walk::Leaf {
             pa: output & !((1 << shift) - 1),
             shift,

@@ -21,6 +21,7 @@ macro_rules! scenarios {
 
 scenarios!(
     default_deny,
+    devices_only,
     attach_and_detach,
     bypass_ends,
     unmap_while_dma,

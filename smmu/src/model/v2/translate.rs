@@ -147,6 +147,8 @@ impl Inner {
             granule,
             start: lowest - bits(b.tcr, 7, 6).min(2),
             pa_bits,
+            // SCTLR.AFFD.
+            access_flag: bits(b.sctlr, 3, 3) == 0,
         };
         let root = *self.instances[i].bindings.entry(vmid).or_insert(b.ttbr0);
         if root != b.ttbr0 {

@@ -62,6 +62,8 @@ impl Inner {
             granule,
             start: lowest - bits(w2, 39, 38).min(2) as u32,
             pa_bits: ste::decode_pa_bits(bits(w2, 50, 48) as u8).min(self.nature.pa_bits) as u32,
+            // S2AFFD.
+            access_flag: bits(w2, 53, 53) == 0,
         };
         let walked = self.nature.granules & 1 << granule != 0;
         if !walked || bits(w2, 51, 51) != 1 || vmid == 0 || root == 0 || bits(w2, 57, 57) != 0 {

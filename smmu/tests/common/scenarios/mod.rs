@@ -8,6 +8,7 @@ pub use mirror::*;
 pub use power::*;
 
 use super::*;
+use pgtable::{Access, Execute, MemoryType};
 use smmu::model::{Dma, Violation};
 use smmu::power::State;
 
@@ -36,6 +37,21 @@ pub fn default_deny<B: Backend>(step: Option<Step>) {
     rig.smmu.attach(guest.link, guest.domain).unwrap();
     assert_eq!(rig.model.dma(7, IPA, true), Dma::Reached(PA));
     assert_eq!(rig.model.dma(8, IPA, true), Dma::Terminated);
+    rig.check();
+}
+
+/// What is for devices alone, in tables that CPUs walk too, is theirs, with the
+/// rights it has: so is the doorbell of messages.
+pub fn devices_only<B: Backend>(_: Option<Step>) {
+    let rig = Rig::<B>::new(setup(None));
+    let guest = rig.bare_guest(&[7], 0);
+    rig.model.permit(PA);
+    let doorbell = Attrs::new(MemoryType::Device, Access::Write, Execute::None).devices_only();
+    guest.table.map(Ipa(IPA), Pa(PA), PAGE, doorbell).unwrap();
+    guest.active().unwrap();
+    rig.smmu.attach(guest.link, guest.domain).unwrap();
+    assert_eq!(rig.model.dma(7, IPA, true), Dma::Reached(PA));
+    assert_eq!(rig.model.dma(7, IPA, false), Dma::Terminated);
     rig.check();
 }
 
