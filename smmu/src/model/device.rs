@@ -157,6 +157,8 @@ pub trait Device: Send + Sync {
     fn clock(&self, unit: Unit, on: bool);
     /// Raises or drops the power domain.
     fn power(&self, on: bool);
+    /// Reads return zero: power did not really come up.
+    fn set_dead(&self, dead: bool);
     /// From now on syncs complete (after the nature's delay), or never.
     fn set_syncs(&self, complete: bool);
     /// Everything that must not happen and did.

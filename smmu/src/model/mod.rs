@@ -26,6 +26,7 @@
     clippy::arithmetic_side_effects
 )]
 
+mod body;
 mod device;
 mod ram;
 mod supply;

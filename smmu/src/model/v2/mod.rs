@@ -10,13 +10,13 @@ mod instance;
 mod registers;
 mod translate;
 
-use super::Dice;
-use super::device::{Device, Dma, Loss, Nature, Unit, Violation};
-use super::tables::TableMemory;
+use super::body::{Body, Common, Shared};
+use super::device::{Dma, Loss, Nature, Unit, Violation};
 use crate::v2::Implementation;
 use crate::v2::spec::cr0;
 use instance::Instance;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, Weak};
 
 /// What kind of SMMU it is.
@@ -87,28 +87,15 @@ struct Flying {
     pa: u64,
 }
 
-struct Inner {
+pub(super) struct Inner {
+    common: Common,
     kind: Kind,
-    nature: Nature,
-    dice: Dice,
-    tables: Vec<Arc<dyn TableMemory>>,
     instances: Vec<Instance>,
-    powered: bool,
-    clocked: bool,
-    dead: bool,
-    tbu_clocked: Vec<bool>,
     /// Power was lost: masters wait until a sync has completed since.
     quiet: bool,
-    restless: Vec<(u32, u64)>,
     /// Addresses lately used, for walks ahead of time.
     recent: BTreeSet<u64>,
-    place: BTreeMap<u32, usize>,
-    syncs: bool,
     flying: Vec<Flying>,
-    forbidden: BTreeSet<u64>,
-    bypass_allowed: BTreeSet<u32>,
-    violations: Vec<Violation>,
-    accesses: u64,
     /// An SMMU whose TLB answers, too (Cavium).
     sibling: Weak<Mutex<Inner>>,
 }
@@ -132,25 +119,12 @@ impl ModelV2 {
         let instance = Instance::new(&kind, nature.tbus);
         Self {
             inner: Arc::new(Mutex::new(Inner {
+                common: Common::new(nature),
                 kind,
-                nature,
-                dice: Dice::new(nature.seed),
-                tables: Vec::new(),
                 instances: vec![instance; kind.instances],
-                powered: false,
-                clocked: false,
-                dead: false,
-                tbu_clocked: vec![true; nature.tbus],
                 quiet: true,
-                restless: Vec::new(),
                 recent: BTreeSet::new(),
-                place: BTreeMap::new(),
-                syncs: true,
                 flying: Vec::new(),
-                forbidden: BTreeSet::new(),
-                bypass_allowed: BTreeSet::new(),
-                violations: Vec::new(),
-                accesses: 0,
                 sibling: Weak::new(),
             })),
         }
@@ -189,24 +163,9 @@ impl ModelV2 {
     pub fn peek(&self, offset: usize) -> u64 {
         self.with(|m| m.peek(0, offset))
     }
-
-    /// Reads return zero: power did not really come up.
-    pub fn set_dead(&self, dead: bool) {
-        self.with(|m| m.dead = dead);
-    }
 }
 
 impl Inner {
-    fn reachable(&self) -> bool {
-        self.powered && self.clocked
-    }
-
-    fn violate(&mut self, violation: Violation) {
-        if !self.violations.contains(&violation) {
-            self.violations.push(violation);
-        }
-    }
-
     fn land(&mut self, which: impl Fn(&Flying) -> bool) {
         let (landing, others) = std::mem::take(&mut self.flying)
             .into_iter()
@@ -217,11 +176,35 @@ impl Inner {
             self.reach(flying.pa);
         }
     }
+}
 
-    fn reach(&mut self, pa: u64) {
-        if self.forbidden.contains(&(pa & !0xfff)) {
-            self.violate(Violation::Reached(pa));
-        }
+impl Deref for Inner {
+    type Target = Common;
+    fn deref(&self) -> &Common {
+        &self.common
+    }
+}
+
+impl DerefMut for Inner {
+    fn deref_mut(&mut self) -> &mut Common {
+        &mut self.common
+    }
+}
+
+impl Shared for ModelV2 {
+    type Body = Inner;
+    fn body(&self) -> &Mutex<Inner> {
+        &self.inner
+    }
+}
+
+impl Body for Inner {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn issue(&mut self, stream: u32, address: u64, write: bool) -> Dma {
+        self.transact(stream, address, write).0
     }
 
     fn launch(&mut self, stream: u32, address: u64) {
@@ -234,6 +217,10 @@ impl Inner {
                 pa,
             });
         }
+    }
+
+    fn land_all(&mut self) {
+        self.land(|_| true);
     }
 
     fn stop_smmu(&mut self) {
@@ -264,107 +251,18 @@ impl Inner {
         }
     }
 
-    /// Power has gone.
     fn lose(&mut self) {
         let (kind, tbus) = (self.kind, self.nature.tbus);
         for instance in &mut self.instances {
             instance.stop_work();
-            match self.nature.loss {
+            match self.common.nature.loss {
                 Loss::Retain => {}
                 Loss::Reset => *instance = Instance::new(&kind, tbus),
-                Loss::Scramble => instance.scramble(&kind, &mut self.dice),
+                Loss::Scramble => instance.scramble(&kind, &mut self.common.dice),
             }
         }
         if self.nature.loss != Loss::Retain {
             self.quiet = true;
         }
-    }
-}
-
-impl Device for ModelV2 {
-    fn dma(&self, stream: u32, address: u64, write: bool) -> Dma {
-        self.with(|m| {
-            let (end, ..) = m.transact(stream, address, write);
-            if let Dma::Reached(pa) = end {
-                m.reach(pa);
-            }
-            end
-        })
-    }
-
-    fn launch(&self, stream: u32, address: u64) {
-        self.with(|m| m.launch(stream, address));
-    }
-
-    fn land(&self) {
-        self.with(|m| m.land(|_| true));
-    }
-
-    fn set_restless(&self, stream: u32, address: u64) {
-        self.with(|m| m.restless.push((stream, address)));
-    }
-
-    fn forbid(&self, pa: u64) {
-        self.with(|m| m.forbidden.insert(pa & !0xfff));
-    }
-
-    fn permit(&self, pa: u64) {
-        self.with(|m| m.forbidden.remove(&(pa & !0xfff)));
-    }
-
-    fn add_tables(&self, tables: Arc<dyn TableMemory>) {
-        self.with(|m| m.tables.push(tables));
-    }
-
-    fn place(&self, stream: u32, tbu: usize) {
-        self.with(|m| m.place.insert(stream, tbu));
-    }
-
-    fn clock(&self, unit: Unit, on: bool) {
-        self.with(|m| match unit {
-            Unit::Smmu => {
-                if !on {
-                    m.stop_smmu();
-                }
-                m.clocked = on;
-            }
-            Unit::Tbu(tbu) => {
-                if !on {
-                    m.stop_tbu(tbu);
-                }
-                m.tbu_clocked[tbu] = on;
-            }
-        });
-    }
-
-    fn power(&self, on: bool) {
-        self.with(|m| {
-            if m.powered && !on {
-                if m.clocked {
-                    m.stop_smmu();
-                }
-                m.lose();
-            }
-            m.powered = on;
-        });
-    }
-
-    fn let_pass(&self, stream: u32, pass: bool) {
-        self.with(|m| match pass {
-            true => m.bypass_allowed.insert(stream),
-            false => m.bypass_allowed.remove(&stream),
-        });
-    }
-
-    fn set_syncs(&self, complete: bool) {
-        self.with(|m| m.syncs = complete);
-    }
-
-    fn violations(&self) -> Vec<Violation> {
-        self.with(|m| m.violations.clone())
-    }
-
-    fn accesses(&self) -> u64 {
-        self.with(|m| m.accesses)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::instance::{CPRE, Forget, S2CRB_TLBEN};
+use crate::model::body::Body;
 use crate::model::device::{Dma, Violation};
 use crate::model::tables::{Walk, Walker};
 use crate::model::tlb::TlbEntry;
@@ -11,10 +12,6 @@ use crate::v2::spec::{bank, bits, cr0, decode_size, gfsr, gr1, stream};
 type End = (Dma, usize, Option<u16>);
 
 impl Inner {
-    pub(super) fn tbu_of(&self, stream: u32) -> usize {
-        self.place.get(&stream).copied().unwrap_or(0)
-    }
-
     /// How it ends, in which instance, and by which bank.
     pub(super) fn transact(&mut self, id: u32, address: u64, write: bool) -> End {
         let tbu = self.tbu_of(id);

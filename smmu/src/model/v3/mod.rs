@@ -5,13 +5,13 @@ mod interrupts;
 mod registers;
 mod translate;
 
-use super::Dice;
-use super::device::{Device, Dma, Loss, Nature, Unit, Violation};
+use super::body::{Body, Common, Shared};
+use super::device::{Dma, Loss, Nature, Unit, Violation};
 use super::ram::Ram;
-use super::tables::TableMemory;
 use super::tlb::Tlb;
 use crate::v3::spec::regs::{cr0, gbpa, gerror};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 
 /// Registers that hold state.
@@ -78,16 +78,10 @@ impl Cache {
     }
 }
 
-struct Inner {
-    nature: Nature,
-    dice: Dice,
+pub(super) struct Inner {
+    common: Common,
     ram: Arc<Ram>,
-    tables: Vec<Arc<dyn TableMemory>>,
     state: State,
-    powered: bool,
-    clocked: bool,
-    dead: bool,
-    tbu_clocked: Vec<bool>,
     tcu: Cache,
     tbus: Vec<Cache>,
     /// Everything that was ever cached: what the arrays may hold after power
@@ -95,21 +89,13 @@ struct Inner {
     ghost: Cache,
     /// The root that a VMID was used with since it was last invalidated.
     bindings: BTreeMap<u16, u64>,
-    /// Masters that issue transactions all the time.
-    restless: Vec<(u32, u64)>,
-    place: BTreeMap<u32, usize>,
     /// Consumed, but not in force before a sync.
     pending: Vec<[u64; 2]>,
     sync_wait: Option<u32>,
-    syncs: bool,
     /// The next command fails with this reason.
     fail_command: Option<u8>,
     service_failure: bool,
     flying: Vec<(usize, u64)>,
-    forbidden: BTreeSet<u64>,
-    bypass_allowed: BTreeSet<u32>,
-    violations: Vec<Violation>,
-    accesses: u64,
     event_irqs: u64,
     error_irqs: u64,
     /// Messages written: address and data.
@@ -128,31 +114,18 @@ impl ModelV3 {
     /// Unpowered and unclocked, as after cold reset.
     pub fn new(nature: Nature, ram: Arc<Ram>) -> Self {
         let inner = Inner {
-            nature,
-            dice: Dice::new(nature.seed),
+            common: Common::new(nature),
             ram,
-            tables: Vec::new(),
             state: State::default(),
-            powered: false,
-            clocked: false,
-            dead: false,
-            tbu_clocked: vec![true; nature.tbus],
             tcu: Cache::default(),
             tbus: vec![Cache::default(); nature.tbus],
             ghost: Cache::default(),
             bindings: BTreeMap::new(),
-            restless: Vec::new(),
-            place: BTreeMap::new(),
             pending: Vec::new(),
             sync_wait: None,
-            syncs: true,
             fail_command: None,
             service_failure: false,
             flying: Vec::new(),
-            forbidden: BTreeSet::new(),
-            bypass_allowed: BTreeSet::new(),
-            violations: Vec::new(),
-            accesses: 0,
             event_irqs: 0,
             error_irqs: 0,
             messages: Vec::new(),
@@ -184,11 +157,6 @@ impl ModelV3 {
             m.service_failure = true;
             m.global_error(gerror::SFM);
         });
-    }
-
-    /// Reads return zero: power did not really come up.
-    pub fn set_dead(&self, dead: bool) {
-        self.with(|m| m.dead = dead);
     }
 
     /// The next event cannot be written (GERROR.EVENTQ_ABT_ERR).
@@ -233,18 +201,8 @@ impl Message {
 }
 
 impl Inner {
-    fn reachable(&self) -> bool {
-        self.powered && self.clocked
-    }
-
     fn enabled(&self) -> bool {
         self.state.cr0 & cr0::SMMUEN != 0
-    }
-
-    fn violate(&mut self, violation: Violation) {
-        if !self.violations.contains(&violation) {
-            self.violations.push(violation);
-        }
     }
 
     fn land(&mut self) {
@@ -252,11 +210,46 @@ impl Inner {
             self.reach(pa);
         }
     }
+}
 
-    fn reach(&mut self, pa: u64) {
-        if self.forbidden.contains(&(pa & !0xfff)) {
-            self.violate(Violation::Reached(pa));
+impl Deref for Inner {
+    type Target = Common;
+    fn deref(&self) -> &Common {
+        &self.common
+    }
+}
+
+impl DerefMut for Inner {
+    fn deref_mut(&mut self) -> &mut Common {
+        &mut self.common
+    }
+}
+
+impl Shared for ModelV3 {
+    type Body = Inner;
+    fn body(&self) -> &Mutex<Inner> {
+        &self.inner
+    }
+}
+
+impl Body for Inner {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn issue(&mut self, stream: u32, address: u64, write: bool) -> Dma {
+        self.transact(stream, address, write)
+    }
+
+    fn launch(&mut self, stream: u32, address: u64) {
+        if let Dma::Reached(pa) = self.transact(stream, address, true) {
+            let tbu = self.tbu_of(stream);
+            self.flying.push((tbu, pa));
         }
+    }
+
+    fn land_all(&mut self) {
+        self.land();
     }
 
     fn stop_smmu(&mut self) {
@@ -294,7 +287,6 @@ impl Inner {
         }
     }
 
-    /// Power has gone.
     fn lose(&mut self) {
         self.pending.clear();
         self.sync_wait = None;
@@ -322,7 +314,7 @@ impl Inner {
                     ..State::default()
                 };
                 self.tcu = self.ghost.clone();
-                for (tbu, clocked) in self.tbus.iter_mut().zip(&self.tbu_clocked) {
+                for (tbu, clocked) in self.tbus.iter_mut().zip(&self.common.tbu_clocked) {
                     *tbu = self.ghost.clone();
                     if !clocked {
                         // Its configuration comes from a TCU that it has to
@@ -332,98 +324,5 @@ impl Inner {
                 }
             }
         }
-    }
-}
-
-impl Device for ModelV3 {
-    fn dma(&self, stream: u32, address: u64, write: bool) -> Dma {
-        self.with(|m| {
-            let end = m.transact(stream, address, write);
-            if let Dma::Reached(pa) = end {
-                m.reach(pa);
-            }
-            end
-        })
-    }
-
-    fn launch(&self, stream: u32, address: u64) {
-        self.with(|m| {
-            if let Dma::Reached(pa) = m.transact(stream, address, true) {
-                let tbu = m.tbu_of(stream);
-                m.flying.push((tbu, pa));
-            }
-        });
-    }
-
-    fn land(&self) {
-        self.with(Inner::land);
-    }
-
-    fn set_restless(&self, stream: u32, address: u64) {
-        self.with(|m| m.restless.push((stream, address)));
-    }
-
-    fn forbid(&self, pa: u64) {
-        self.with(|m| m.forbidden.insert(pa & !0xfff));
-    }
-
-    fn permit(&self, pa: u64) {
-        self.with(|m| m.forbidden.remove(&(pa & !0xfff)));
-    }
-
-    fn add_tables(&self, tables: Arc<dyn TableMemory>) {
-        self.with(|m| m.tables.push(tables));
-    }
-
-    fn place(&self, stream: u32, tbu: usize) {
-        self.with(|m| m.place.insert(stream, tbu));
-    }
-
-    fn clock(&self, unit: Unit, on: bool) {
-        self.with(|m| match unit {
-            Unit::Smmu => {
-                if !on {
-                    m.stop_smmu();
-                }
-                m.clocked = on;
-            }
-            Unit::Tbu(tbu) => {
-                if !on {
-                    m.stop_tbu(tbu);
-                }
-                m.tbu_clocked[tbu] = on;
-            }
-        });
-    }
-
-    fn power(&self, on: bool) {
-        self.with(|m| {
-            if m.powered && !on {
-                if m.clocked {
-                    m.stop_smmu();
-                }
-                m.lose();
-            }
-            m.powered = on;
-        });
-    }
-
-    fn let_pass(&self, stream: u32, pass: bool) {
-        self.with(|m| match pass {
-            true => m.bypass_allowed.insert(stream),
-            false => m.bypass_allowed.remove(&stream),
-        });
-    }
-
-    fn set_syncs(&self, complete: bool) {
-        self.with(|m| m.syncs = complete);
-    }
-
-    fn violations(&self) -> Vec<Violation> {
-        self.with(|m| m.violations.clone())
-    }
-
-    fn accesses(&self) -> u64 {
-        self.with(|m| m.accesses)
     }
 }

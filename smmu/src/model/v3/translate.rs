@@ -12,10 +12,6 @@ use std::collections::BTreeMap;
 type Part = fn(&mut Cache) -> &mut BTreeMap<u32, u64>;
 
 impl Inner {
-    pub(super) fn tbu_of(&self, stream: u32) -> usize {
-        self.place.get(&stream).copied().unwrap_or(0)
-    }
-
     pub(super) fn transact(&mut self, stream: u32, address: u64, write: bool) -> Dma {
         let tbu = self.tbu_of(stream);
         if !self.reachable() || !self.tbu_clocked[tbu] || self.service_failure {
