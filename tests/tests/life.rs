@@ -115,3 +115,29 @@ fn power_off_beside_resets() {
         ok(running.quit());
     }
 }
+
+/// Messages that are being handled, or are pending, when a VM resets itself do
+/// not come in its next life, and those of that life do.
+#[test]
+fn messages_of_an_earlier_life_are_gone() {
+    for version in [Board::VirtGicV3, Board::VirtGicV2] {
+        let machine = board(version, 4, 1024);
+        let dir = dir(&format!("life-messages-{version:?}"));
+        let mut running = ok(cases::start_with_device(
+            machine,
+            1,
+            "msg-fresh,msg-reset",
+            &dir,
+        ));
+        for _ in 0..4 {
+            ok(running.console.expect("PASS msg-fresh", LIMIT));
+        }
+        let failed = running
+            .console
+            .seen()
+            .iter()
+            .find(|l| l.text.contains("FAIL"));
+        assert!(failed.is_none(), "{failed:?}");
+        ok(running.quit());
+    }
+}

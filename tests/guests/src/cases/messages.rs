@@ -4,9 +4,9 @@
 use super::dma::{
     IOVA, attached, bar, config, connect, moved, page, power, release, rw, slot, transfer,
 };
-use super::{Case, Outcome, Why, promised};
+use super::{Case, Outcome, Why, last, promised};
 use crate::exception::{on_interrupt, seen};
-use crate::{check, cpu, gic, println, smp};
+use crate::{check, cpu, gic, println, psci, smp};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use stagegate_abi::{PowerState, UnmapFlags};
 
@@ -18,6 +18,8 @@ pub const CASES: &[Case] = &[
     promised("msg-stray", stray),
     promised("msg-forged", forged),
     promised("msg-route", route),
+    promised("msg-fresh", fresh),
+    last("msg-reset", reset),
     promised("msgbench-all", figures),
 ];
 
@@ -341,6 +343,40 @@ fn route() -> Outcome {
     }
     quiet(first, count);
     close()
+}
+
+/// Nothing is left of an earlier life, and messages arrive in this one.
+fn fresh() -> Outcome {
+    connect()?;
+    let (first, count) = frame();
+    listen(first, count);
+    nothing_came()?;
+    let bar = open()?;
+    aim(DOORBELL, first + 1)?;
+    cpu::write32(bar + RAISE, 1);
+    takes(0, 1, first + 1)?;
+    quiet(first, count);
+    close()
+}
+
+/// Ends this life with a message being handled and others pending.
+fn reset() -> Outcome {
+    let bar = open()?;
+    let (first, count) = frame();
+    listen(first, count);
+    cpu::irq_off();
+    for intid in [first, first + 1, first + count - 1] {
+        aim(DOORBELL, intid)?;
+        cpu::write32(bar + RAISE, 1);
+    }
+    check!(
+        cpu::eventually(|| gic::acknowledge() < 1020),
+        "a message came",
+        0
+    );
+    cpu::write32(bar + RAISE, 1);
+    psci::call(psci::SYSTEM_RESET, [0; 5]);
+    Err(Why::Failed("SYSTEM_RESET returned", 0))
 }
 
 const ROUNDS: u32 = 200;
