@@ -205,6 +205,29 @@ fn a_device_that_bypasses_keeps_its_streams() {
 }
 
 #[test]
+fn the_operator_says_how_an_smmu_is_driven() {
+    plan_with(AS_IT_IS, Inputs::default(), |_, plan, _| {
+        let all = plan.smmus.iter().map(|s| s.driving);
+        assert!(all.into_iter().all(|d| d == Driving::default()));
+    });
+    let edit = (
+        "stagegate,idle-delay-us = <5000>;",
+        "stagegate,table-granule = <65536>; stagegate,keep-firmware-streams; \
+         stagegate,tolerate-prefetch;",
+    );
+    plan_with(edit, Inputs::default(), |_, plan, report| {
+        assert!(report.errors().next().is_none(), "{report:?}");
+        let expected = Driving {
+            granule: Some(65536),
+            keep_firmware_streams: true,
+            tolerate_prefetch: true,
+        };
+        assert_eq!(plan.smmus[1].driving, expected);
+        assert_eq!(plan.smmus[0].driving, Driving::default());
+    });
+}
+
+#[test]
 fn masters_that_never_idle_keep_their_smmu_on() {
     let edit = (
         "stagegate,power-source = \"hypercall\"",

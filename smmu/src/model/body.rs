@@ -92,6 +92,33 @@ pub(super) trait Shared: Send + Sync {
     fn body(&self) -> &Mutex<Self::Body>;
 }
 
+/// Makes `$model`, which has `inner: Arc<Mutex<$inner>>`, a holder of that body,
+/// and lets the body use what is common as its own.
+macro_rules! shared {
+    ($model:ty, $inner:ty) => {
+        impl std::ops::Deref for $inner {
+            type Target = $crate::model::body::Common;
+            fn deref(&self) -> &Self::Target {
+                &self.common
+            }
+        }
+
+        impl std::ops::DerefMut for $inner {
+            fn deref_mut(&mut self) -> &mut Self::Target {
+                &mut self.common
+            }
+        }
+
+        impl $crate::model::body::Shared for $model {
+            type Body = $inner;
+            fn body(&self) -> &Mutex<$inner> {
+                &self.inner
+            }
+        }
+    };
+}
+pub(super) use shared;
+
 impl<S: Shared> Device for S {
     fn dma(&self, stream: u32, address: u64, write: bool) -> Dma {
         let mut body = self.body().lock().unwrap();

@@ -10,13 +10,12 @@ mod instance;
 mod registers;
 mod translate;
 
-use super::body::{Body, Common, Shared};
+use super::body::{Body, Common, shared};
 use super::device::{Dma, Loss, Nature, Unit, Violation};
 use crate::v2::Implementation;
 use crate::v2::spec::cr0;
 use instance::Instance;
 use std::collections::BTreeSet;
-use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, Weak};
 
 /// What kind of SMMU it is.
@@ -178,25 +177,7 @@ impl Inner {
     }
 }
 
-impl Deref for Inner {
-    type Target = Common;
-    fn deref(&self) -> &Common {
-        &self.common
-    }
-}
-
-impl DerefMut for Inner {
-    fn deref_mut(&mut self) -> &mut Common {
-        &mut self.common
-    }
-}
-
-impl Shared for ModelV2 {
-    type Body = Inner;
-    fn body(&self) -> &Mutex<Inner> {
-        &self.inner
-    }
-}
+shared!(ModelV2, Inner);
 
 impl Body for Inner {
     fn common(&mut self) -> &mut Common {

@@ -5,13 +5,12 @@ mod interrupts;
 mod registers;
 mod translate;
 
-use super::body::{Body, Common, Shared};
+use super::body::{Body, Common, shared};
 use super::device::{Dma, Loss, Nature, Unit, Violation};
 use super::ram::Ram;
 use super::tlb::Tlb;
 use crate::v3::spec::regs::{cr0, gbpa, gerror};
 use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 
 /// Registers that hold state.
@@ -212,25 +211,7 @@ impl Inner {
     }
 }
 
-impl Deref for Inner {
-    type Target = Common;
-    fn deref(&self) -> &Common {
-        &self.common
-    }
-}
-
-impl DerefMut for Inner {
-    fn deref_mut(&mut self) -> &mut Common {
-        &mut self.common
-    }
-}
-
-impl Shared for ModelV3 {
-    type Body = Inner;
-    fn body(&self) -> &Mutex<Inner> {
-        &self.inner
-    }
-}
+shared!(ModelV3, Inner);
 
 impl Body for Inner {
     fn common(&mut self) -> &mut Common {
