@@ -9,7 +9,6 @@ pub mod calls;
 pub mod compose;
 pub mod console;
 pub mod devices;
-pub mod drivers;
 pub mod dump;
 pub mod fault;
 pub mod faults;

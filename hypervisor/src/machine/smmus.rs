@@ -16,10 +16,10 @@ use smmu::v2;
 use smmu::{DmaMemory, DomainId, Fault, IpaRange, Limits, Smmu, SmmuConfig, Stage2, TbuConfig};
 use spin::Once;
 
-use super::drivers::{self, AnyHardware, Ask};
 use super::supplies::{self, Machine, Supplied};
 use super::vm::Vm;
 use crate::arch::{dma, timer};
+use crate::drivers::{self, AnyHardware, Ask};
 
 /// An SMMU of the board.
 pub struct Unit {
@@ -180,6 +180,7 @@ impl<'a> Start<'a> {
             facts,
             driving: &wish.driving,
             memory: self.memory,
+            time: &TIME,
             first_vmid: self.first_vmid,
         };
         match one(tree, wish, suppliers, &ask) {
@@ -272,7 +273,9 @@ fn one(
         tbus: &behind,
         ..SmmuConfig::default()
     };
-    let made = Smmu::probe(&config, &TIME, |power| drivers::make(power, ask));
+    let made = Smmu::probe(&config, &TIME, |power| {
+        drivers::make(power, ask, &|r| dma::smmu_registers(r.base, r.size))
+    });
     Ok(Unit {
         smmu: made?,
         node: facts.node,

@@ -31,6 +31,8 @@ pub struct Kind {
     pub vmid16: bool,
     /// log2 of a register page.
     pub page_shift: u32,
+    /// log2 of the pages before the banks.
+    pub pages_log: u32,
     /// Stream entries that ID0 promises.
     pub entries: u16,
     /// Banks that ID1 promises.
@@ -51,6 +53,7 @@ impl Kind {
             extended: false,
             vmid16: model != Implementation::GenericV2,
             page_shift: if nvidia { 16 } else { 12 },
+            pages_log: 4,
             entries: 48,
             banks: 16,
             instances: if nvidia { 2 } else { 1 },

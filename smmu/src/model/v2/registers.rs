@@ -6,8 +6,6 @@ use crate::model::device::Violation;
 use crate::outside::Registers;
 use crate::v2::spec::{bank, gr0, gr1, stream};
 
-/// Pages before the banks.
-const GLOBAL_PAGES: usize = 16;
 /// The last of Qualcomm's 13 banks is not ours.
 const FOREIGN: (u16, usize) = (13, 12);
 
@@ -45,11 +43,12 @@ impl Inner {
     fn locate(&self, offset: usize) -> At {
         let shift = self.kind.page_shift;
         let (page, register) = (offset >> shift, offset & ((1 << shift) - 1));
+        let global = 1 << self.kind.pages_log;
         match page {
             0 => At::Global(register),
             1 => At::Shape(register),
-            n if n < GLOBAL_PAGES => At::Nowhere,
-            n if n - GLOBAL_PAGES < self.kind.banks.into() => At::Bank(n - GLOBAL_PAGES, register),
+            n if n < global => At::Nowhere,
+            n if n - global < self.kind.banks.into() => At::Bank(n - global, register),
             _ => At::Nowhere,
         }
     }
@@ -146,7 +145,10 @@ impl Inner {
                     | u32::from(k.extended) << 8
                     | entries
             }
-            gr0::ID1 => u32::from(k.page_shift == 16) << 31 | 3 << 28 | u32::from(k.banks),
+            gr0::ID1 => {
+                let wide_pages = u32::from(k.page_shift == 16) << 31;
+                wide_pages | (k.pages_log - 1) << 28 | u32::from(k.banks)
+            }
             gr0::ID2 => {
                 let (granules, size) = (self.nature.granule_bits(), self.nature.size_code());
                 u32::from(k.vmid16) << 15 | granules << 12 | size << 4 | size

@@ -5,13 +5,11 @@ use alloc::vec::Vec;
 
 use platform::config::Driving;
 use platform::facts::{self, SmmuKind, SmmuModel};
+use platform::region::Region;
 use smmu::power::Powered;
 use smmu::v2::{self, FirmwareStreams, Implementation, V2};
 use smmu::v3::{self, V3};
-use smmu::{DmaMemory, Error, Hardware};
-
-use super::smmus::TIME;
-use crate::arch::dma;
+use smmu::{DmaMemory, Error, Hardware, Registers, Time};
 
 /// An SMMU of whichever architecture.
 pub type AnyHardware = Box<dyn Hardware + Send>;
@@ -24,47 +22,51 @@ pub struct Ask<'a> {
     pub driving: &'a Driving,
     /// For queues and stream tables.
     pub memory: &'static dyn DmaMemory,
+    /// For waits with a bound.
+    pub time: &'static dyn Time,
     /// First VMID, where SMMUs must not share any (Cavium 27704).
     pub first_vmid: u16,
 }
 
-/// Probes the SMMU, which then terminates everything.
+/// Probes the SMMU, whose registers `window` gives access to; it then
+/// terminates everything.
 ///
 /// # Errors
 /// What is missing, or did not do as told.
-pub fn make(power: &Powered, ask: &Ask<'_>) -> Result<AnyHardware, Error> {
+pub fn make<R: Registers + Send + 'static>(
+    power: &Powered,
+    ask: &Ask<'_>,
+    window: &dyn Fn(Region) -> Option<R>,
+) -> Result<AnyHardware, Error> {
+    let all = ask.facts.registers.iter();
+    let windows: Option<Vec<R>> = all.map(|region| window(*region)).collect();
+    let windows = windows.ok_or(Error::Unsupported("registers at an aligned address"))?;
     match ask.facts.kind {
-        SmmuKind::V3 => v3(power, ask),
-        SmmuKind::V1 | SmmuKind::V2 => v2(power, ask),
+        SmmuKind::V3 => {
+            let registers = windows.into_iter().next();
+            let registers =
+                registers.ok_or(Error::Unsupported("no registers in the device tree"))?;
+            let config = v3::Config::default();
+            let driver = V3::probe(power, registers, ask.memory, ask.time, config)?;
+            Ok(Box::new(driver))
+        }
+        // Instances that are programmed alike are one.
+        SmmuKind::V1 | SmmuKind::V2 => {
+            let driver = V2::probe(power, windows, ask.time, v2_config(ask))?;
+            Ok(Box::new(driver))
+        }
     }
 }
 
-fn v3(power: &Powered, ask: &Ask<'_>) -> Result<AnyHardware, Error> {
-    let registers = ask.facts.registers.first();
-    let registers = registers.ok_or(Error::Unsupported("no registers in the device tree"))?;
-    let window = dma::smmu_registers(registers.base, registers.size);
-    let window = window.ok_or(Error::Unsupported("registers at an aligned address"))?;
-    let config = v3::Config::default();
-    Ok(Box::new(V3::probe(
-        power, window, ask.memory, &TIME, config,
-    )?))
-}
-
-/// An SMMUv1 or SMMUv2. Instances that are programmed alike are one.
-fn v2(power: &Powered, ask: &Ask<'_>) -> Result<AnyHardware, Error> {
+fn v2_config(ask: &Ask<'_>) -> v2::Config {
     let facts = ask.facts;
-    let windows = facts.registers.iter();
-    let windows: Option<Vec<_>> = windows
-        .map(|r| dma::smmu_registers(r.base, r.size))
-        .collect();
-    let windows = windows.ok_or(Error::Unsupported("registers at an aligned address"))?;
     let per_context = facts.irqs.len().saturating_sub(facts.global_interrupts);
     let firmware_streams = if ask.driving.keep_firmware_streams {
         FirmwareStreams::Keep
     } else {
         FirmwareStreams::Deny
     };
-    let config = v2::Config {
+    v2::Config {
         model: model(facts),
         stream_match_mask: facts.stream_match_mask,
         window: facts.registers.first().map(|r| r.size),
@@ -74,11 +76,12 @@ fn v2(power: &Powered, ask: &Ask<'_>) -> Result<AnyHardware, Error> {
         firmware_streams,
         tolerate_prefetch: ask.driving.tolerate_prefetch,
         ..v2::Config::default()
-    };
-    Ok(Box::new(V2::probe(power, windows, &TIME, config)?))
+    }
 }
 
-const fn model(facts: &facts::Smmu) -> Implementation {
+/// Whose part it is.
+#[must_use]
+pub const fn model(facts: &facts::Smmu) -> Implementation {
     match (facts.model, facts.kind) {
         (SmmuModel::Generic, SmmuKind::V1) => Implementation::GenericV1,
         (SmmuModel::Generic, _) => Implementation::GenericV2,
