@@ -4,7 +4,7 @@
 # installed on this computer; the packages are unpacked below the cache:
 #
 #   kernels/6.12/{Image,version,modules/}   kernels/6.1/...
-#   boards/zcu102.dtb    busybox    u-boot.bin    uefi.fd    grub.efi
+#   boards/{zcu102.dtb,trees/}    busybox    u-boot.bin    uefi.fd    grub.efi
 #
 #   STAGEGATE_CACHE=DIR     where downloads live (default .cache)
 #   KERNEL=FILE             own kernel: 6.12 is not fetched
@@ -57,7 +57,7 @@ newest_kernel() {
 # kernel SERIES SUITE
 kernel() {
     local series=$1 suite=$2 out=$STAGEGATE_CACHE/kernels/$1 package tmp
-    if [ -s "$out/version" ] && [ -s "$STAGEGATE_CACHE/boards/zcu102.dtb" ]; then
+    if [ -s "$out/version" ] && [ -s "$STAGEGATE_CACHE/boards/trees/version" ]; then
         say "kernel" "$(cat "$out/version")"
         return
     fi
@@ -76,12 +76,23 @@ kernel() {
     mv "$tmp"/boot/vmlinuz-* "$out/Image"
     if [ -d "$tmp/usr/lib/modules" ]; then mv "$tmp"/usr/lib/modules/* "$out/modules"
     else mv "$tmp"/lib/modules/* "$out/modules"; fi
-    # QEMU writes no device tree for this board.
-    mkdir -p "$STAGEGATE_CACHE/boards"
-    cp "$tmp"/usr/lib/linux-image-*/xilinx/zynqmp-zcu102-rev1.0.dtb "$STAGEGATE_CACHE/boards/zcu102.dtb"
+    # The newest kernel comes first, and knows the most boards.
+    [ -s "$STAGEGATE_CACHE/boards/trees/version" ] ||
+        boards "$tmp"/usr/lib/linux-image-* "${package#linux-image-}"
     rm -rf "$tmp"
     # Written last: its presence means that the directory is complete.
     echo "${package#linux-image-}" >"$out/version"
+}
+
+# boards DIRECTORY VERSION: keeps the device trees that come with a kernel. The
+# tests read every one; QEMU writes none for the zcu102.
+boards() {
+    local boards=$STAGEGATE_CACHE/boards
+    rm -rf "$boards/trees"
+    mkdir -p "$boards"
+    mv "$1" "$boards/trees"
+    cp "$boards/trees/xilinx/zynqmp-zcu102-rev1.0.dtb" "$boards/zcu102.dtb"
+    echo "$2" >"$boards/trees/version"
 }
 
 busybox() {

@@ -14,6 +14,9 @@ status=0
 # two CPUs, and waiting for guests is what takes the time.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}
 
+# Checker and drivers meet every board tree that came with the kernel.
+export STAGEGATE_DTBS=${STAGEGATE_DTBS:-$STAGEGATE_CACHE/boards/trees}
+
 suite() { # suite TITLE COMMAND...
     printf '\n== %s\n' "$1"
     shift
