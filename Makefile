@@ -4,6 +4,8 @@
 #   make test    all tests, host and QEMU
 #   make check   formatting, lints on both targets, documentation
 #   make shell   the scenario's machine by hand (Ctrl-t x ends QEMU)
+#   make loom    every interleaving of lock-free code (part of make test)
+#   make miri    the page tables' tests under Miri, with a nightly Rust
 #   make bench   figures; report in target/bench
 #
 # Own programs and files: QEMU=, KERNEL=, INITRD=, STAGEGATE_CACHE=DIR.
@@ -16,7 +18,7 @@ CARGO := cargo
 TESTS := $(CARGO) run --quiet --profile runner -p stagegate-tests --bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hypervisor guests run test check shell bench clean
+.PHONY: help setup hypervisor guests run test check loom miri shell bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -41,6 +43,9 @@ test: hypervisor guests
 
 check: setup
 	tests/scripts/check.sh
+
+loom miri:
+	tests/scripts/verify.sh $@
 
 shell: hypervisor
 	@$(TESTS) shell

@@ -24,6 +24,7 @@ suite() { # suite TITLE COMMAND...
 }
 
 suite "host tests" cargo test --workspace --exclude stagegate-tests --no-fail-fast "$@"
+[ $# != 0 ] || suite "model checker" tests/scripts/verify.sh loom
 suite "runner and QEMU tests" cargo test --profile runner -p stagegate-tests --no-fail-fast "$@"
 
 awk -v bad=$status '
