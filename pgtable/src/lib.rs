@@ -26,6 +26,7 @@
 
 mod addr;
 mod attrs;
+mod batch;
 mod claim;
 mod clear;
 mod config;
@@ -51,6 +52,7 @@ mod walk;
 
 pub use addr::{Ipa, Pa};
 pub use attrs::{Access, Attrs, Execute, MemoryType, Shareability};
+pub use batch::Batch;
 pub use config::{Bbml, Config, Granule, Walks};
 pub use detach::{Detached, Stale};
 pub use error::Error;

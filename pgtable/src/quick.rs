@@ -270,6 +270,19 @@ impl<M: Memory> Table<M> {
         ipa: u64,
         level: u32,
     ) -> Option<&'p Entry> {
+        let (node, index) = self.reach_table::<G, B, START>(pin, ipa, level)?;
+        Some(mem::entry(&self.mem, pin, node, index))
+    }
+
+    /// The table of `level` for `ipa` and the index of its entry there, if all
+    /// tables exist.
+    #[inline(always)]
+    fn reach_table<const G: u32, const B: u32, const START: u32>(
+        &self,
+        pin: &Pin<'_>,
+        ipa: u64,
+        level: u32,
+    ) -> Option<(Pa, usize)> {
         let mut at = START;
         let mut node = self.root;
         let mut index = ipa.wrapping_shr(Geo::<G, B>::shift(START)) as usize;
@@ -283,7 +296,21 @@ impl<M: Memory> Table<M> {
             node = Pa(output::<G>(word));
             index = Geo::<G, B>::index(ipa, at);
         }
-        Some(mem::entry(&self.mem, pin, node, index))
+        Some((node, index))
+    }
+
+    /// The table of 4K pages around `ipa`, if there is one.
+    pub(crate) fn leaf_table(&self, pin: &Pin<'_>, ipa: u64) -> Option<Pa> {
+        let found = match self.shape {
+            _ if ipa >= self.limit => None,
+            Shape::K4L1 => self.reach_table::<12, 9, 1>(pin, ipa, LAST),
+            Shape::K4L0 => self.reach_table::<12, 9, 0>(pin, ipa, LAST),
+            Shape::K4L2 => self.reach_table::<12, 9, 2>(pin, ipa, LAST),
+            #[cfg(loom)]
+            Shape::Tiny => self.reach_table::<12, 2, 2>(pin, ipa, LAST),
+            _ => None,
+        };
+        found.map(|(node, _)| node)
     }
 
     /// The entry that decides about `ipa`, what it holds, and its level.

@@ -93,6 +93,12 @@ enum Op {
         lens: Vec<u64>,
         attrs: usize,
     },
+    /// Pieces, each so many pages after the one before.
+    Batch {
+        at: u64,
+        pieces: Vec<(u64, u64)>,
+        attrs: usize,
+    },
     Unmap {
         at: u64,
         len: u64,
@@ -143,6 +149,8 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(at, len, shift, attrs, budget)| Op::Map { at, len, shift, attrs, budget }),
         1 => (at(), proptest::collection::vec(len(), 1..4), 0..3usize)
             .prop_map(|(at, lens, attrs)| Op::List { at, lens, attrs }),
+        2 => (at(), proptest::collection::vec((0..3u64, prop_oneof![4 => Just(1u64), 1 => len()]), 1..8), 0..3usize)
+            .prop_map(|(at, pieces, attrs)| Op::Batch { at, pieces, attrs }),
         3 => (at(), len(), budget()).prop_map(|(at, len, budget)| Op::Unmap { at, len, budget }),
         3 => (at(), len(), any::<bool>())
             .prop_map(|(at, len, fail)| Op::UnmapWith { at, len, fail }),
@@ -206,6 +214,9 @@ impl World {
                 self.map(ipa, len, ipa + self.bytes(*shift), ATTRS[*attrs], *budget);
             }
             Op::List { at, lens, attrs } => self.list(self.bytes(*at), lens, ATTRS[*attrs]),
+            Op::Batch { at, pieces, attrs } => {
+                self.batch(self.bytes(*at), pieces, ATTRS[*attrs]);
+            }
             Op::Unmap { at, len, budget } => {
                 self.unmap(self.bytes(*at), self.bytes(*len), *budget);
             }
@@ -292,6 +303,32 @@ impl World {
             }
             Err(Error::NoMemory(_)) => assert_eq!(self.table.memory().in_use(), used),
             Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    /// Each piece is mapped or refused by itself; the others are as they were.
+    fn batch(&mut self, ipa: u64, pieces: &[(u64, u64)], attrs: Attrs) {
+        let page = self.table.config().page_size();
+        let (mut at, mut pa) = (ipa, 1 << 31);
+        let mut batch = self.table.batch(attrs);
+        for (gap, len) in pieces {
+            let len = self.bytes(*len);
+            at += gap * page;
+            pa += 3 * page;
+            let taken = self.model.first(at, len, true).is_some();
+            match batch.map(Ipa(at), Pa(pa), len) {
+                Ok(()) => {
+                    assert!(!taken, "mapped over a mapping");
+                    self.model.0.insert(at, (len, pa, attrs));
+                }
+                Err(Error::IpaTooLarge(_)) => assert!(!self.fits(at, len)),
+                Err(Error::PaTooLarge(_)) => assert!(pa + len > 1 << self.table.config().pa_bits()),
+                Err(Error::AlreadyMapped(_)) => assert!(taken, "nothing in the way"),
+                Err(Error::NoMemory(_)) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+            at += len;
+            pa += len;
         }
     }
 

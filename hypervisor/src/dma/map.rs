@@ -113,7 +113,8 @@ impl<M: Memory> Domain<M> {
             Ok(claim) => claim,
             Err(error) => return Progress::failed(error),
         };
-        let progress = match self.map_whole(table, outside, request, ipa, prot) {
+        let map = |iova, pa, size| table.map(iova, pa, size, attrs(prot));
+        let progress = match self.map_whole(map, outside, request, ipa, prot) {
             Some(progress) => progress,
             None => map_steps(table, outside, request, ipa, prot),
         };
@@ -125,7 +126,7 @@ impl<M: Memory> Domain<M> {
     #[inline]
     fn map_whole<O: Outside>(
         &self,
-        table: &Table<M>,
+        map: impl FnOnce(Ipa, Pa, u64) -> Result<(), pgtable::Error>,
         outside: &O,
         request: Request,
         ipa: u64,
@@ -139,7 +140,7 @@ impl<M: Memory> Domain<M> {
             Some(pa) if (ipa | pa.0) & self.page_mask() == 0 && !prot.contains(Prot::MMIO) => pa,
             _ => whole(outside, ipa, size, self.page_mask(), prot)?,
         };
-        Some(match table.map(Ipa(iova), pa, size, attrs(prot)) {
+        Some(match map(Ipa(iova), pa, size) {
             Ok(()) => Progress::whole(size, self.pages(size)),
             Err(error) => Progress::failed(table_error(error)),
         })
@@ -178,13 +179,16 @@ impl<M: Memory> Domain<M> {
         prot: Prot,
     ) -> ListProgress {
         let mut done = ListProgress::NONE;
+        // Its barrier, when it is dropped, is for all entries.
+        let mut batch = table.batch(attrs(prot));
         for entry in list {
             let part = Request {
                 iova: request.iova.wrapping_add(done.bytes),
                 size: entry.size,
                 leaves: request.leaves.saturating_sub(done.leaves),
             };
-            let step = match self.map_whole(table, outside, part, entry.address, prot) {
+            let map = |iova, pa, size| batch.map(iova, pa, size);
+            let step = match self.map_whole(map, outside, part, entry.address, prot) {
                 Some(step) => step,
                 None => map_steps(table, outside, part, entry.address, prot),
             };
