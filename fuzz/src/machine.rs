@@ -29,6 +29,12 @@ impl Outside for Machine {
         Arena::new(Pa(0xc000_0000), FRAMES)
     }
 
+    fn ram(&self, ipa: Ipa, size: u64) -> Option<Pa> {
+        let offset = ipa.0.checked_sub(RAM)?;
+        let end = offset.checked_add(size)?;
+        (end <= RAM_SIZE).then(|| Pa(RAM_PA + offset))
+    }
+
     fn lookup(&self, ipa: Ipa) -> Option<Extent> {
         let offset = ipa.0.checked_sub(RAM)?;
         let len = RAM_SIZE.checked_sub(offset).filter(|len| *len != 0)?;

@@ -75,6 +75,13 @@ impl Outside for Machine {
         arena
     }
 
+    /// For the first of the two pieces, so that both ways are taken.
+    fn ram(&self, ipa: Ipa, size: u64) -> Option<Pa> {
+        let offset = ipa.0.checked_sub(RAM)?;
+        let end = ipa.0.checked_add(size)?;
+        (end <= RAM_SPLIT).then(|| Pa(RAM_PA + offset))
+    }
+
     fn lookup(&self, ipa: Ipa) -> Option<Extent> {
         let pieces = [
             (RAM, RAM_SPLIT, RAM_PA, ExtentKind::Ram, true),

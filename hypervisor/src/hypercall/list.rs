@@ -28,6 +28,38 @@ const fn check(page: u64, count: u32, most: u32) -> Result<(), Status> {
     }
 }
 
+/// The entries at the start of a list, at most `most`, that continue one another; their address and
+/// their bytes.
+fn adjoining(list: &[ListEntry], most: usize) -> Option<(&[ListEntry], u64, u64)> {
+    let first = list.first()?;
+    let (mut end, mut size, mut count) = (first.address.checked_add(first.size), first.size, 1);
+    for entry in list.iter().take(most).skip(1) {
+        let Some(sum) = size.checked_add(entry.size) else {
+            break;
+        };
+        if Some(entry.address) != end {
+            break;
+        }
+        end = entry.address.checked_add(entry.size);
+        size = sum;
+        count = usize::saturating_add(count, 1);
+    }
+    Some((list.get(..count)?, first.address, size))
+}
+
+/// How many entries of `run` are done with `bytes`, and the bytes done of the next.
+fn whole_entries(run: &[ListEntry], bytes: u64) -> (u32, u64) {
+    let (mut entries, mut left) = (0u32, bytes);
+    for entry in run {
+        if entry.size == 0 || left < entry.size {
+            break;
+        }
+        left = left.saturating_sub(entry.size);
+        entries = entries.saturating_add(1);
+    }
+    (entries, left)
+}
+
 impl<O: Outside, G: GuestMemory> Calls<'_, O, G> {
     pub(super) fn map_sg(
         &self,
@@ -62,20 +94,25 @@ impl<O: Outside, G: GuestMemory> Calls<'_, O, G> {
         reply
     }
 
+    /// Unmaps entry by entry; entries that adjoin go together, unless something is wrong with one.
     fn unmap_list(&self, domain: u32, list: &[ListEntry], leaves: u64) -> ListProgress {
         let mut done = ListProgress::NONE;
-        for entry in list {
+        let mut together = true;
+        while let Some(rest) = list.get(done.entries as usize..).filter(|r| !r.is_empty()) {
             let left = leaves.saturating_sub(done.leaves);
-            if left == 0 {
+            let most = if together { rest.len() } else { 1 };
+            let Some((run, first, size)) = adjoining(rest, most).filter(|_| left != 0) else {
                 break;
+            };
+            let step = self.dma.unmap_limited(domain, first, size, true, left);
+            if step.result.is_err() && step.bytes == 0 && run.len() > 1 {
+                together = false;
+                continue;
             }
-            let step = self
-                .dma
-                .unmap_limited(domain, entry.address, entry.size, true, left);
-            let whole = step.bytes == entry.size && step.result.is_ok();
-            done.add(u32::from(whole), step.bytes, step.leaves);
-            if !whole {
-                done.extra = step.bytes;
+            let (entries, extra) = whole_entries(run, step.bytes);
+            done.add(entries, step.bytes, step.leaves);
+            if step.bytes != size || step.result.is_err() {
+                done.extra = extra;
                 done.result = step.result;
                 break;
             }

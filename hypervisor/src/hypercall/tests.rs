@@ -196,6 +196,53 @@ fn lists_unmap_with_one_invalidation() {
 }
 
 #[test]
+fn entries_that_adjoin_are_unmapped_together_and_judged_alone() {
+    let guest = Guest::new();
+    let domain = guest.domain();
+    let unmap = |entries: &[(u64, u64)]| {
+        let list = guest.list(entries);
+        guest.call(Request::UnmapSg {
+            domain,
+            list,
+            count: entries.len() as u32,
+            flags: UnmapFlags::empty(),
+        })
+    };
+    let map = |pages: u64| {
+        let reply = guest.call(Request::Map {
+            domain,
+            iova: PAGE,
+            ipa: RAM,
+            size: pages * PAGE,
+            prot: RW,
+        });
+        assert_eq!(reply, [0, pages * PAGE, 0, 0]);
+    };
+    let pages = |from: u64, to: u64| (from..to).map(|n| (n * PAGE, PAGE)).collect::<Vec<_>>();
+    map(20);
+    guest.dma.outside().take();
+    assert_eq!(unmap(&pages(1, 21)), [0, 20, 20 * PAGE, 0]);
+    let told = guest.dma.outside().take();
+    assert!(matches!(&told[..], [Told::Invalidate(_, ranges)] if ranges.len() == 1));
+    // A hole among them, or an entry that makes no sense: what comes before is done.
+    map(2);
+    let missing = code(Status::NotFound);
+    assert_eq!(unmap(&pages(1, 5)), [missing, 2, 2 * PAGE, 0]);
+    map(3);
+    assert_eq!(
+        unmap(&[(PAGE, 2 * PAGE), (3 * PAGE, 2 * PAGE)]),
+        [missing, 1, 3 * PAGE, PAGE]
+    );
+    let invalid = code(Status::InvalidParameter);
+    for bad in [0, 0x800, !0xfff] {
+        map(3);
+        let entries = [(PAGE, PAGE), (2 * PAGE, PAGE), (3 * PAGE, bad)];
+        assert_eq!(unmap(&entries), [invalid, 2, 2 * PAGE, 0], "{bad:#x}");
+        assert_eq!(unmap(&pages(3, 4)), [0, 1, PAGE, 0]);
+    }
+}
+
+#[test]
 fn bad_lists_get_codes() {
     let guest = Guest::new();
     let domain = guest.domain();
