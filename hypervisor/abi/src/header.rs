@@ -172,4 +172,26 @@ mod tests {
             "regenerate: cargo run -p stagegate-abi --features header --bin gen-header"
         );
     }
+
+    #[test]
+    fn the_documentation_names_every_function_and_status() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/abi.md");
+        let text = std::fs::read_to_string(path).expect("documentation is in the tree");
+        for (function, name) in crate::function::FUNCTIONS {
+            let title = format!("{name} {:#010x}", function.id());
+            let titles = text.lines().filter(|line| line.starts_with("### "));
+            assert_eq!(
+                titles.filter(|line| line.contains(&title)).count(),
+                1,
+                "{title}"
+            );
+        }
+        for (_, code, name) in crate::status::CODES {
+            let row = match code {
+                0 => format!("| 0 | {name} |"),
+                _ => format!("| −{} | {name} |", code.unsigned_abs()),
+            };
+            assert!(text.contains(&row), "{row}");
+        }
+    }
 }
