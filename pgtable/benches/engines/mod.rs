@@ -12,7 +12,12 @@ pub mod paging;
 pub trait Engine {
     /// Maps a range that is not mapped.
     fn map(&mut self, ipa: u64, len: u64);
-    /// Unmaps what was mapped in one call.
+    /// Maps these pages, each by itself, as a list if the engine has such a
+    /// thing.
+    fn map_pages(&mut self, ipas: impl Iterator<Item = u64>) {
+        ipas.for_each(|ipa| self.map(ipa, PAGE));
+    }
+    /// Unmaps what was mapped in one call, or page by page.
     fn unmap(&mut self, ipa: u64, len: u64);
     /// The attributes that a lookup yields.
     type Attrs: Copy;
@@ -73,7 +78,7 @@ pub struct Case<E> {
 }
 
 /// All cases.
-pub fn cases<E: Engine>() -> [Case<E>; 7] {
+pub fn cases<E: Engine>() -> [Case<E>; 8] {
     let nothing: Turn<E> = |_| ();
     let addresses: Turn<E> = |_| look::<REGION>(|ipas| each(ipas, |ipa| Some((ipa, ipa, ipa))));
     let case = |name, operations, empty, turn| Case {
@@ -96,6 +101,12 @@ pub fn cases<E: Engine>() -> [Case<E>; 7] {
             // All of a table but the page that keeps it.
             e.map(REGION + PAGE, BLOCK - PAGE);
             e.unmap(REGION + PAGE, BLOCK - PAGE);
+        }),
+        case("map_list_unmap_256_per_page", 256, nothing, |e| {
+            // Each page an entry of its own; taken out in one go.
+            let start = black_box(REGION + PAGE);
+            e.map_pages((0..256).map(|n| start + n * PAGE));
+            e.unmap(start, 256 * PAGE);
         }),
         case("map_unmap_2m", 1, nothing, |e| {
             e.map(REGION + 16 * BLOCK, BLOCK);

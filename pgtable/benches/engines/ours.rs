@@ -1,6 +1,6 @@
 //! This crate, without contiguous hints, which its peers do not have.
 
-use super::{Engine, each};
+use super::{Engine, PAGE, each};
 use pgtable::{Attrs, Config, Granule, Heap, Ipa, Pa, Table};
 use std::convert::Infallible;
 
@@ -18,6 +18,13 @@ impl Ours {
 impl Engine for Ours {
     fn map(&mut self, ipa: u64, len: u64) {
         self.0.map(Ipa(ipa), Pa(ipa), len, Attrs::RAM).unwrap();
+    }
+
+    fn map_pages(&mut self, ipas: impl Iterator<Item = u64>) {
+        let mut batch = self.0.batch(Attrs::RAM);
+        for ipa in ipas {
+            batch.map(Ipa(ipa), Pa(ipa), PAGE).unwrap();
+        }
     }
 
     fn unmap(&mut self, ipa: u64, len: u64) {
