@@ -23,6 +23,12 @@ impl StreamId {
         self.smmu == other.smmu && (self.id ^ other.id) & !free == 0
     }
 
+    /// Whether every id of `other` is one of its own.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.overlaps(other) && other.mask & !self.mask == 0
+    }
+
     /// The lowest and the highest of its ids.
     #[must_use]
     pub fn span(&self) -> (u32, u32) {
@@ -40,7 +46,10 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// The streams a platform device's `iommus` lists, at any IOMMU.
+/// The streams a platform device's `iommus` lists, at any IOMMU. One that
+/// another one covers is left out: boards list aliases (Qualcomm's BAM has
+/// `<0x586 0x11>, <0x596 0x11>`), but two entries of an SMMU must not match
+/// one id.
 ///
 /// # Errors
 /// [`ReferenceError`] when the list cannot be read.
@@ -49,11 +58,15 @@ pub fn iommus(tree: &Tree<'_>, id: NodeId) -> Result<Vec<StreamId>, ReferenceErr
         return Ok(Vec::new());
     };
     let list = references(tree, property, "#iommu-cells")?;
-    Ok(list
-        .into_iter()
-        .flatten()
-        .map(|entry| stream(tree, entry.provider, &entry.args))
-        .collect())
+    let mut found = Vec::new();
+    for entry in list.into_iter().flatten() {
+        let stream = stream(tree, entry.provider, &entry.args);
+        if !found.iter().any(|other: &StreamId| other.covers(&stream)) {
+            found.retain(|other| !stream.covers(other));
+            found.push(stream);
+        }
+    }
+    Ok(found)
 }
 
 /// A specifier: one cell holds the id (and on v1/v2 the mask above bit 15),

@@ -175,6 +175,29 @@ fn stream_ids_overlap_under_their_masks() {
     assert!(stream(0x100, 0xf0).overlaps(&stream(0x105, 0x5)));
 }
 
+/// Qualcomm's BAM has `<&smmu 0x586 0x11>, <&smmu 0x596 0x11>`: the same ids.
+#[test]
+fn a_stream_that_another_one_covers_is_left_out() {
+    let board = |list: &str| {
+        let source = BOARD.replace("<&smmu1 0x100 0x0f>", list);
+        assert!(source != BOARD);
+        let mut streams = Vec::new();
+        with_board(&source, |tree, _, _| {
+            let dma = tree.find("/soc/dma@20000000").unwrap();
+            let found = stream::iommus(tree, dma).unwrap();
+            streams = found.iter().map(|s| (s.id, s.mask)).collect();
+        });
+        streams
+    };
+    let same = "<&smmu1 0x586 0x11>, <&smmu1 0x592 0>, <&smmu1 0x596 0x11>";
+    assert_eq!(board(same), [(0x586, 0x11), (0x592, 0)]);
+    let wider = "<&smmu1 0x101 0>, <&smmu1 0x102 0x1>, <&smmu1 0x100 0xf>";
+    assert_eq!(board(wider), [(0x100, 0xf)]);
+    // Not one inside the other: two entries would still meet.
+    let crossing = "<&smmu1 0x100 0x3>, <&smmu1 0x101 0x6>";
+    assert_eq!(board(crossing).len(), 2);
+}
+
 #[test]
 fn a_pci_host_knows_streams_messages_and_pins() {
     with_board(BOARD, |tree, board, _| {
