@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use platform::config::Driving;
-use platform::facts::{self, SmmuKind, SmmuModel};
+use platform::facts::{self, SmmuKind, SmmuModel, StreamId};
 use platform::region::Region;
 use smmu::power::Powered;
 use smmu::v2::{self, FirmwareStreams, Implementation, V2};
@@ -76,6 +76,16 @@ fn v2_config(ask: &Ask<'_>) -> v2::Config {
         firmware_streams,
         tolerate_prefetch: ask.driving.tolerate_prefetch,
         ..v2::Config::default()
+    }
+}
+
+/// How the drivers name a stream of the board.
+#[must_use]
+pub fn stream(stream: &StreamId) -> smmu::StreamId {
+    match u16::try_from(stream.id) {
+        // Bits that do not matter.
+        Ok(id) if stream.mask != 0 => v2::masked(id, stream.mask),
+        _ => smmu::StreamId(stream.id),
     }
 }
 

@@ -12,7 +12,6 @@ use platform::probe::Probed;
 use platform::supply::{OpenError, Suppliers, SupplyError};
 use platform::tree::{NodeId, Tree};
 use smmu::power::{Delays, State};
-use smmu::v2;
 use smmu::{DmaMemory, DomainId, Fault, IpaRange, Limits, Smmu, SmmuConfig, Stage2, TbuConfig};
 use spin::Once;
 
@@ -133,7 +132,7 @@ pub fn stream(stream: &StreamId) -> Result<Stream, &'static str> {
     Ok(Stream {
         unit,
         tbu,
-        id: stream_id(stream.id, stream.mask),
+        id: drivers::stream(stream).0,
     })
 }
 
@@ -319,14 +318,6 @@ fn tbus(
         (tbu, (supplied, delays(wish.idle_delay_us, None)))
     });
     each.unzip()
-}
-
-/// How the drivers name a stream whose id bits in `mask` do not matter.
-fn stream_id(id: u32, mask: u16) -> u32 {
-    match u16::try_from(id) {
-        Ok(id) if mask != 0 => v2::masked(id, mask).0,
-        _ => id,
-    }
 }
 
 /// The tables of a VM as an SMMU walks them.
