@@ -201,3 +201,28 @@ fn symbolize_names_what_stands_at_an_offset() {
     let lost = stagegate(&["symbolize", &log]);
     assert!(!lost.status.success(), "a log is no ELF file");
 }
+
+/// Each command that `--help` lists has a page, and the page its options.
+#[test]
+fn every_command_has_a_manual_page() {
+    let directory = scratch("man");
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).unwrap();
+    let said = text(&stagegate(&["man", &directory]));
+    let help = text(&stagegate(&["--help"]));
+    let commands = help.split("Commands:\n").nth(1).unwrap();
+    let commands = commands.lines().take_while(|l| !l.is_empty());
+    let names = commands.map(|l| l.split_whitespace().next().unwrap());
+    let names: Vec<&str> = names.filter(|n| *n != "help").collect();
+    assert!(names.contains(&"check") && names.contains(&"man"), "{help}");
+    assert_eq!(said.lines().count(), names.len() + 1, "{said}");
+    for name in names {
+        let page = Path::new(&directory).join(format!("stagegate-{name}.1"));
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
+    }
+    let check = std::fs::read_to_string(Path::new(&directory).join("stagegate-check.1")).unwrap();
+    assert!(check.contains("json"), "{check}");
+    let missing = stagegate(&["man", &format!("{directory}/none")]);
+    assert_eq!(missing.status.code(), Some(2));
+}

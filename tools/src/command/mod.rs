@@ -3,6 +3,7 @@ mod check;
 mod compile;
 mod graph;
 mod image;
+mod man;
 mod new;
 mod survey;
 mod symbolize;
@@ -39,6 +40,8 @@ enum Command {
     Image(image::Options),
     /// Name the functions in a report of the hypervisor
     Symbolize(symbolize::Options),
+    /// Write the manual pages
+    Man(man::Options),
     /// Print a completion script
     Completions {
         /// The shell
@@ -68,6 +71,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Error
         Command::Compile(options) => compile::run(options),
         Command::Image(options) => image::run(options, out),
         Command::Symbolize(options) => symbolize::run(options, out),
+        Command::Man(options) => man::run(options, out),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             let mut script = Vec::new();
