@@ -1,0 +1,126 @@
+//! The documentation hangs together: every page is listed, every link leads somewhere.
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn pages(directory: &Path, found: &mut Vec<PathBuf>) {
+    for path in std::fs::read_dir(directory).unwrap().flatten() {
+        let path = path.path();
+        if path.is_dir() {
+            pages(&path, found);
+        } else if path.extension().is_some_and(|e| e == "md") {
+            found.push(path);
+        }
+    }
+}
+
+/// The text without what stands between fences or backticks.
+fn prose(text: &str) -> String {
+    let mut fenced = false;
+    let mut prose = String::new();
+    for line in text.lines() {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        if !fenced && !fence {
+            let spoken = line.split('`').step_by(2);
+            prose.push_str(&spoken.collect::<Vec<_>>().join("`"));
+            prose.push('\n');
+        }
+    }
+    prose
+}
+
+/// Targets of `[text](target)` and `![text](target)`.
+fn links(text: &str) -> Vec<String> {
+    let parts = prose(text);
+    let ends = parts.split("](").skip(1);
+    ends.filter_map(|rest| Some(rest.split_once(')')?.0.to_string()))
+        .collect()
+}
+
+/// The name that a heading gets as a place in its page: lower case, spaces
+/// become hyphens, other signs vanish.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter_map(|c| match c {
+        ' ' => Some('-'),
+        c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c.to_ascii_lowercase()),
+        _ => None,
+    });
+    kept.collect()
+}
+
+fn has_anchor(page: &Path, wanted: &str) -> bool {
+    let text = std::fs::read_to_string(page).unwrap();
+    let headings = text.lines().filter(|l| l.starts_with('#'));
+    headings
+        .map(|l| anchor(l.trim_start_matches('#')))
+        .any(|a| a == wanted)
+}
+
+/// What is wrong with a link of `page`.
+fn fault(page: &Path, link: &str) -> Option<String> {
+    if link.contains("://") || link.starts_with("mailto:") {
+        return None;
+    }
+    let (file, place) = link.split_once('#').unwrap_or((link, ""));
+    let target = match file {
+        "" => page.to_path_buf(),
+        file => page.parent().unwrap().join(file),
+    };
+    let shown = page.display();
+    if !target.exists() {
+        return Some(format!("{shown}: {link}: no such file"));
+    }
+    (!place.is_empty() && !has_anchor(&target, place))
+        .then(|| format!("{shown}: {link}: no such heading"))
+}
+
+#[test]
+fn every_page_is_in_the_summary() {
+    let docs = root().join("docs").canonicalize().unwrap();
+    let summary = docs.join("SUMMARY.md");
+    let listed = links(&std::fs::read_to_string(&summary).unwrap());
+    let unique: BTreeSet<&String> = listed.iter().collect();
+    assert_eq!(unique.len(), listed.len(), "a page is listed twice");
+    let mut found = Vec::new();
+    pages(&docs, &mut found);
+    assert!(found.len() > 20, "only {} pages", found.len());
+    let missing: Vec<_> = found
+        .iter()
+        .filter(|p| **p != summary)
+        .map(|p| p.strip_prefix(&docs).unwrap().display().to_string())
+        .filter(|p| !listed.contains(p))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/SUMMARY.md: {missing:?}");
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut found = vec![root().join("README.md")];
+    pages(&root().join("docs"), &mut found);
+    let mut followed = 0;
+    let mut faults = Vec::new();
+    for page in &found {
+        for link in links(&std::fs::read_to_string(page).unwrap()) {
+            followed += 1;
+            faults.extend(fault(page, &link));
+        }
+    }
+    assert!(followed > 60, "only {followed} links found");
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn links_that_lead_nowhere_are_noticed() {
+    let page = root().join("README.md");
+    assert!(fault(&page, "docs/none.md").is_some());
+    assert!(fault(&page, "docs/power.md#no-such-heading").is_some());
+    assert!(fault(&page, "docs/power.md").is_none());
+    assert!(fault(&page, "#try-it").is_none());
+    let text = "a [b](c.md) `[d](e)`\n```\n[f](g)\n```\n![h](i.svg)";
+    assert_eq!(links(text), ["c.md", "i.svg"]);
+    assert_eq!(anchor(" What a `guest` sees, 2"), "what-a-guest-sees-2");
+}
