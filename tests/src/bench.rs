@@ -2,6 +2,7 @@
 //! takes one nanosecond of the machine's time), so that they repeat exactly
 //! on any computer, and sizes.
 
+pub mod nvme;
 mod registers;
 pub mod smmu;
 
@@ -35,6 +36,8 @@ pub fn run() -> Result<()> {
     }
     report["boot"] = boot()?;
     println!("boot: {}", report["boot"]);
+    report["nvme_read"] = nvme::reads()?;
+    println!("nvme_read: {}", report["nvme_read"]);
     report["pgtable"] = tables(&dir);
     report["smmu"] = smmu::figures();
     let path = dir.join("report.json");

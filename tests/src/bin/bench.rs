@@ -1,5 +1,5 @@
 //! `make bench`. With `smmu ENGINE STATE CASE SHAPE` one case of the SMMU
-//! drivers, for callgrind; with `smmu` all of them.
+//! drivers, for callgrind; with `smmu` all of them; with `nvme` the disk's figures alone.
 
 use stagegate_tests::bench::smmu;
 use std::process::ExitCode;
@@ -14,6 +14,10 @@ fn main() -> ExitCode {
         }
         ["smmu"] => {
             smmu::figures();
+            return ExitCode::SUCCESS;
+        }
+        ["nvme"] => {
+            println!("{:?}", stagegate_tests::bench::nvme::reads());
             return ExitCode::SUCCESS;
         }
         _ => {}
