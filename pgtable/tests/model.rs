@@ -3,79 +3,18 @@
 
 mod common;
 
+use common::intervals::Model;
 use common::{SHAPES, bits, end, forget, hardware};
 use pgtable::{
     Access, Arena, Attrs, Bbml, Config, Error, Execute, Failure, Ipa, MemoryType, Pa, Table,
 };
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 const ATTRS: [Attrs; 3] = [
     Attrs::RAM,
     Attrs::DEVICE,
     Attrs::new(MemoryType::NonCacheable, Access::Read, Execute::None),
 ];
-
-/// What is mapped: by first address, length, output address, attributes.
-#[derive(Clone, Default, Debug)]
-struct Model(BTreeMap<u64, (u64, u64, Attrs)>);
-
-impl Model {
-    fn at(&self, ipa: u64) -> Option<(u64, Attrs)> {
-        let (start, (len, pa, attrs)) = self.0.range(..=ipa).next_back()?;
-        (ipa - start < *len).then(|| (pa + (ipa - start), *attrs))
-    }
-
-    /// Makes `ipa` a boundary.
-    fn cut(&mut self, ipa: u64) {
-        let Some((&start, &(len, pa, attrs))) = self.0.range(..ipa).next_back() else {
-            return;
-        };
-        if ipa - start < len {
-            self.0.insert(start, (ipa - start, pa, attrs));
-            self.0
-                .insert(ipa, (start + len - ipa, pa + (ipa - start), attrs));
-        }
-    }
-
-    fn remove(&mut self, ipa: u64, len: u64) {
-        self.cut(ipa);
-        self.cut(ipa + len);
-        let gone: Vec<u64> = self
-            .0
-            .range(ipa..ipa + len)
-            .map(|(start, _)| *start)
-            .collect();
-        for start in gone {
-            self.0.remove(&start);
-        }
-    }
-
-    fn protect(&mut self, ipa: u64, len: u64, access: Access) {
-        self.cut(ipa);
-        self.cut(ipa + len);
-        for (_, (_, _, attrs)) in self.0.range_mut(ipa..ipa + len) {
-            *attrs = Attrs::new(attrs.memory(), access, attrs.execute());
-        }
-    }
-
-    /// The first address of the range that is, or is not, mapped.
-    fn first(&self, ipa: u64, len: u64, mapped: bool) -> Option<u64> {
-        let mut at = ipa;
-        while at < ipa + len {
-            let inside = self.at(at).is_some();
-            if inside == mapped {
-                return Some(at);
-            }
-            let before = self.0.range(..=at).next_back();
-            at = match (inside, before) {
-                (true, Some((start, (len, ..)))) => start + len,
-                _ => *self.0.range(at + 1..).next()?.0,
-            };
-        }
-        None
-    }
-}
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -522,5 +461,41 @@ fn every_allocation_may_fail() {
         let gone = world.table.unmap(Ipa(ipa), len).unwrap();
         world.table.release(gone, forget).unwrap();
         end(world.table);
+    }
+}
+
+/// Every granule with every input size: the first page, the last, the last
+/// block but one, and nothing beyond.
+#[test]
+#[cfg_attr(miri, ignore = "roots of a megabyte")]
+fn every_input_size_has_its_first_and_last_page() {
+    use pgtable::Granule::{K4, K16, K64};
+    for (granule, pa_bits, most) in [(K4, 48, 48), (K16, 48, 48), (K64, 48, 48), (K64, 52, 52)] {
+        for bits in 32..=most {
+            let mut world = World::new(Config::new(granule, bits, pa_bits).unwrap());
+            let (page, top) = (world.table.config().page_size(), 1u64 << bits);
+            let (block, far) = (world.block, top - page);
+            let mapped = [
+                (0, page, page),
+                (far, page, 3 * page),
+                (top - 2 * block, block, block),
+            ];
+            for (ipa, len, pa) in mapped {
+                world.map(ipa, len, pa, Attrs::RAM, None);
+                assert_eq!(world.model.at(ipa), Some((pa, Attrs::RAM)), "{bits} bits");
+            }
+            world.check();
+            assert_eq!(world.table.translate(Ipa(top)), None);
+            let beyond = world
+                .table
+                .map(Ipa(top), Pa(page), page, Attrs::RAM)
+                .unwrap_err();
+            assert_eq!(beyond, Error::IpaTooLarge(Ipa(top)));
+            for (ipa, len, _) in mapped {
+                world.unmap(ipa, len, None);
+            }
+            world.check();
+            end(world.table);
+        }
     }
 }

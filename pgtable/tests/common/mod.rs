@@ -2,6 +2,8 @@
 //! the crate but register fields and memory words; and helpers.
 #![allow(dead_code)]
 
+pub mod intervals;
+
 use pgtable::{Arena, Attrs, Config, Granule, Memory, Pa, Publish, Stale, Table};
 use std::convert::Infallible;
 
