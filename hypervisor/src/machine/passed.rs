@@ -25,8 +25,9 @@ pub struct Passed {
     /// Physical place of each of `regs`.
     physical: Vec<u64>,
     spis: Vec<Spi>,
-    /// Physical interrupt behind each of `spis`.
-    lines: Vec<u32>,
+    /// What its interrupts are on the board. A device may name one twice
+    /// (ZynqMP's GEM does for its queues): then `spis` do, too.
+    lines: Vec<Line>,
     /// Index among the VM's masters.
     master: usize,
     /// How many clocks its driver asks for.
@@ -100,18 +101,27 @@ impl Passed {
                 .ok_or("too many registers for one VM")?;
             windows.push(Range::new(base, region.size));
         }
-        let mut spis = Vec::new();
+        let (mut spis, mut lines) = (Vec::new(), Vec::new());
         for irq in irqs {
             let irq = irq.ok_or("one of its interrupts does not reach the GIC")?;
-            spis.push(Spi {
-                number: room.spi,
-                trigger: if irq.edge {
-                    Trigger::Edge
-                } else {
-                    Trigger::Level
-                },
-            });
-            room.spi += 1;
+            let same = |line: &&Line| line.physical == irq.intid;
+            let number = match lines.iter().find(same) {
+                Some(line) => line.number - SPI_BASE,
+                None => {
+                    let number = room.spi;
+                    room.spi += 1;
+                    lines.push(Line {
+                        physical: irq.intid,
+                        number: SPI_BASE + number,
+                    });
+                    number
+                }
+            };
+            let trigger = match irq.edge {
+                true => Trigger::Edge,
+                false => Trigger::Level,
+            };
+            spis.push(Spi { number, trigger });
         }
         let phandle = room.phandle;
         room.phandle += 1;
@@ -120,7 +130,7 @@ impl Passed {
             phandle,
             physical: regs.iter().map(|region| region.base).collect(),
             regs: windows,
-            lines: irqs.iter().flatten().map(|irq| irq.intid).collect(),
+            lines,
             spis,
             master,
             clocks: clocks.len(),
@@ -143,11 +153,7 @@ impl Passed {
 
     /// Its interrupt lines.
     pub fn interrupts(&self) -> impl Iterator<Item = Line> + '_ {
-        let pairs = self.spis.iter().zip(&self.lines);
-        pairs.map(|(spi, &physical)| Line {
-            physical,
-            number: SPI_BASE + spi.number,
-        })
+        self.lines.iter().copied()
     }
 
     /// Its copied properties, for [`describe`](Self::describe).
