@@ -1,0 +1,86 @@
+//! The overlays in `boards/` fit the trees of Debian's arm64 kernel package.
+//!
+//! `STAGEGATE_DTBS` names a directory with the trees; without it the test only
+//! says that it did nothing.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Below `directory`, the tree of this name.
+fn find(directory: &Path, name: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(directory).ok()?;
+    let mut paths = entries.flatten().map(|entry| entry.path());
+    paths.find_map(|path| match path.is_dir() {
+        true => find(&path, name),
+        false => path.file_name().is_some_and(|n| n == name).then_some(path),
+    })
+}
+
+/// Tree, overlays in order, and what the plan must say.
+type Case = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+const CASES: [Case; 3] = [
+    (
+        "zynqmp-zcu102-rev1.0.dtb",
+        &["xlnx-zcu102-names.dtso", "xlnx-zcu102.dtso"],
+        &[
+            "/axi/iommu@fd800000 SMMUv2 (Mmu500)",
+            "serves mmc@ff170000 of storage",
+            "serves ethernet@ff0e0000 of network",
+            "stream 0x871 at /axi/iommu@fd800000",
+            "stream 0x877 at /axi/iommu@fd800000",
+            "fine: 0 errors, 0 warnings",
+        ],
+    ),
+    (
+        "sdm845-db845c.dtb",
+        &["qcom-sdm845.dtso"],
+        &[
+            "/soc@0/iommu@15000000 SMMUv2 (QcomMmu500)",
+            "TBU /soc@0/tbu@150c5000 streams 0x0-0x3ff",
+            "serves mmc@8804000 of card",
+            "serves ufshc@1d84000 of storage",
+            "serves usb@a600000 of storage",
+            "no masters: all streams terminate",
+            "fine: 0 errors, 1 warnings",
+        ],
+    ),
+    (
+        "fsl-ls1088a-rdb.dtb",
+        &["fsl-ls1088a-names.dtso", "fsl-ls1088a.dtso"],
+        &[
+            "console /soc/serial@21c0500",
+            "/soc/iommu@5000000 SMMUv2 (Mmu500), coherent, 76 interrupts",
+            "stream 0x3/0x7c00 at /soc/iommu@5000000",
+            "serves mmc@2140000 of card",
+            "serves usb@3100000 of storage",
+            "fine: 0 errors, 1 warnings",
+        ],
+    ),
+];
+
+#[test]
+fn each_boards_overlay_is_fine() {
+    let Some(directory) = std::env::var_os("STAGEGATE_DTBS").map(PathBuf::from) else {
+        eprintln!("SKIPPED: set STAGEGATE_DTBS to a directory of board trees");
+        return;
+    };
+    let overlays = Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards");
+    for (tree, files, words) in CASES {
+        let tree = find(&directory, tree).unwrap_or_else(|| panic!("no {tree}"));
+        let output = Command::new(env!("CARGO_BIN_EXE_stagegate"))
+            .arg("check")
+            .arg(&tree)
+            .args(files.iter().map(|file| overlays.join(file)))
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}: {text}", tree.display());
+        for word in words {
+            assert!(text.contains(word), "{}: {word}: {text}", tree.display());
+        }
+    }
+}
