@@ -17,13 +17,16 @@ use crate::vgic::SPI_BASE;
 /// Where registers of platform devices appear to the guest.
 pub const WINDOW: Range = Range::new(0x0b00_0000, 0x0400_0000);
 
+/// Bytes of a page of stage 2.
+const PAGE: u64 = 4096;
+
 /// A platform device of one VM.
 pub struct Passed {
     name: String,
     phandle: u32,
     regs: Vec<Range>,
-    /// Physical place of each of `regs`.
-    physical: Vec<u64>,
+    /// The pages of each of `regs`: guest address, physical address, bytes.
+    pages: Vec<(u64, u64, u64)>,
     spis: Vec<Spi>,
     /// What its interrupts are on the board. A device may name one twice
     /// (ZynqMP's GEM does for its queues): then `spis` do, too.
@@ -92,14 +95,19 @@ impl Passed {
             return Ok(None);
         };
         let mut windows = Vec::new();
+        let mut pages = Vec::new();
         for region in regs {
-            if region.base % 4096 != 0 || region.size % 4096 != 0 {
-                return Err("its registers share a page with something else");
-            }
-            let base = room
-                .registers(region.size)
-                .ok_or("too many registers for one VM")?;
-            windows.push(Range::new(base, region.size));
+            // The plan has made sure that nothing of others is in these pages.
+            let first = region.base & !(PAGE - 1);
+            let end = region
+                .end()
+                .and_then(|end| end.checked_next_multiple_of(PAGE));
+            let len = end
+                .ok_or("its registers end nowhere")?
+                .saturating_sub(first);
+            let base = room.registers(len).ok_or("too many registers for one VM")?;
+            pages.push((base, first, len));
+            windows.push(Range::new(base + (region.base - first), region.size));
         }
         let (mut spis, mut lines) = (Vec::new(), Vec::new());
         for irq in irqs {
@@ -128,7 +136,7 @@ impl Passed {
         Ok(Some(Self {
             name: String::from(tree.node(*node).base_name()),
             phandle,
-            physical: regs.iter().map(|region| region.base).collect(),
+            pages,
             regs: windows,
             lines,
             spis,
@@ -144,8 +152,8 @@ impl Passed {
     /// # Errors
     /// Why that cannot be done.
     pub fn install(&self, vm: &Vm) -> Result<(), &'static str> {
-        for (window, &physical) in self.regs.iter().zip(&self.physical) {
-            let mapped = vm.map(window.base, physical, window.size, Attrs::DEVICE);
+        for &(base, physical, len) in &self.pages {
+            let mapped = vm.map(base, physical, len, Attrs::DEVICE);
             mapped.map_err(|_| "its registers cannot be mapped")?;
         }
         self.interrupts().try_for_each(|line| line.assign(vm))

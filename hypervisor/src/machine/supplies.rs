@@ -26,6 +26,10 @@ impl Environment for Machine {
     fn services(&self) -> Arc<dyn Services> {
         Arc::new(Firmware)
     }
+
+    fn tell(&self, path: &str, what: &str) {
+        log::warn!("{path}: {what}");
+    }
 }
 
 struct Firmware;

@@ -55,6 +55,15 @@ impl Eemi {
     pub fn version(&self) -> Result<u32, SupplyError> {
         self.call(PM_GET_API_VERSION, [0; 4])
     }
+
+    /// Whether there is no such firmware: secure firmware knows none of its
+    /// calls (SMCCC, DEN 0028, 5.2). Then everything is as the boot loader left
+    /// it, and stays so.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        const UNKNOWN_FUNCTION: i32 = -1;
+        self.version() == Err(SupplyError::Firmware(UNKNOWN_FUNCTION))
+    }
 }
 
 /// A clock by its EEMI number.

@@ -40,6 +40,10 @@ pub trait Environment {
 
     /// Time and firmware calls.
     fn services(&self) -> Arc<dyn Services>;
+
+    /// Tells the operator something about the device at `path` that is no
+    /// failure.
+    fn tell(&self, path: &str, what: &str);
 }
 
 /// Whether a specifier names a clock or a power domain.
@@ -174,6 +178,9 @@ impl<E: Environment> Suppliers<E> {
             Driver::Eemi | Driver::EemiClock => {
                 let number = number.ok_or(OpenError::Property("#clock-cells"))?;
                 let firmware = self.eemi(tree, provider)?;
+                if firmware.is_absent() {
+                    return Ok(Arc::new(Fixed));
+                }
                 Ok(match kind {
                     SupplyKind::Clock => Arc::new(EemiClock::new(firmware, number)),
                     SupplyKind::PowerDomain => Arc::new(EemiNode::new(firmware, number)),
@@ -334,9 +341,19 @@ impl<E: Environment> Suppliers<E> {
                 const BASE: u32 = 0x10;
                 channel.version(BASE).map(drop).map_err(OpenError::Firmware)
             }),
-            Some(Driver::Eemi | Driver::EemiClock) => self
-                .eemi(tree, id)
-                .and_then(|f| f.version().map(drop).map_err(OpenError::Firmware)),
+            Some(driver @ (Driver::Eemi | Driver::EemiClock)) => {
+                self.eemi(tree, id).and_then(|firmware| {
+                    if !firmware.is_absent() {
+                        return firmware.version().map(drop).map_err(OpenError::Firmware);
+                    }
+                    if driver == Driver::Eemi {
+                        let what =
+                            "its firmware is not there: what it supplies counts as always on";
+                        self.environment.tell(&tree.path(id), what);
+                    }
+                    Ok(())
+                })
+            }
             Some(Driver::Qualcomm) => self.controller(tree, id).map(drop),
             None => Err(OpenError::NoDriver),
         };

@@ -1,4 +1,5 @@
 use super::fake::{Registers, World, keep};
+use crate::facts::Supply;
 use crate::facts::reference::{CLOCKS, POWER_DOMAINS, supplies};
 use crate::fdt::Blob;
 use crate::probe::Probed;
@@ -6,6 +7,7 @@ use crate::region::Region;
 use crate::supply::{Environment, OpenError, Services, Suppliers, SupplyKind, Switch};
 use crate::tree::Tree;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use spin::Mutex;
@@ -14,6 +16,7 @@ use spin::Mutex;
 struct Fakes {
     windows: Arc<Mutex<BTreeMap<u64, Registers>>>,
     world: Arc<World>,
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Environment for Fakes {
@@ -31,6 +34,10 @@ impl Environment for Fakes {
 
     fn services(&self) -> Arc<dyn Services> {
         self.world.clone()
+    }
+
+    fn tell(&self, path: &str, what: &str) {
+        self.told.lock().push(alloc::format!("{path}: {what}"));
     }
 }
 
@@ -74,6 +81,7 @@ fn open(node: &str, kind: SupplyKind) -> (Opened, Windows) {
     let environment = Fakes {
         windows: windows.clone(),
         world: World::new(|_, _, _| [0; 4]),
+        told: Arc::default(),
     };
     let mut suppliers = Suppliers::new(environment);
     let list = if kind == SupplyKind::Clock {
@@ -123,6 +131,34 @@ fn gates_are_opened_shared_and_chained() {
     assert!(!level(5));
 }
 
+/// A board without PMU firmware, as QEMU's: nobody can switch anything.
+#[test]
+fn absent_firmware_counts_as_always_on() {
+    let blob = crate::dts::compile(SOURCE).unwrap();
+    let tree = Tree::new(Blob::check(&blob).unwrap());
+    let told = Arc::default();
+    let environment = Fakes {
+        windows: Arc::default(),
+        world: World::silent(),
+        told: Arc::clone(&told),
+    };
+    let mut suppliers = Suppliers::new(environment);
+    let firmware = tree
+        .ids()
+        .find(|&id| tree.node(id).is_compatible("xlnx,zynqmp-firmware"));
+    let firmware = firmware.unwrap();
+    assert_eq!(suppliers.probe(&tree, firmware), Probed::Ready);
+    assert_eq!(told.lock().len(), 1);
+    let node = Supply {
+        name: String::new(),
+        provider: firmware,
+        path: tree.path(firmware),
+        args: alloc::vec![0x45],
+    };
+    let switch = suppliers.open(&tree, SupplyKind::PowerDomain, &node);
+    assert!(switch.unwrap().is_fixed());
+}
+
 #[test]
 fn what_cannot_be_opened_says_why() {
     let (clocks, _) = open("/broken", SupplyKind::Clock);
@@ -155,6 +191,7 @@ fn probing_tells_not_yet_from_never() {
     let environment = Fakes {
         windows: Windows::default(),
         world: World::new(|_, _, _| [0; 4]),
+        told: Arc::default(),
     };
     let mut suppliers = Suppliers::new(environment);
     let mut probe = |path: &str| suppliers.probe(&tree, tree.find(path).unwrap());
@@ -195,6 +232,7 @@ fn a_mailbox_rings_its_own_bit() {
     let environment = Fakes {
         windows: windows.clone(),
         world: World::silent(),
+        told: Arc::default(),
     };
     let mut suppliers = Suppliers::new(environment);
     assert_eq!(
