@@ -101,7 +101,7 @@ const REQUIRED: &str = "devices { #address-cells = <1>; #size-cells = <0>;
 fn zcu102_gives_sd_and_ethernet_without_an_smmu_only_where_optional() {
     const MEMORY_MIB: u32 = 512;
     let mut setup = zcu102();
-    let names = include_str!("../../boards/xlnx-zcu102-names.dtso");
+    let names = include_str!("../../docs/boards/xlnx-zcu102-names.dtso");
     setup.overlay(Template::text("names", names));
     setup.overlay(Template::text("masters", MASTERS));
     let linux = ok(setup.linux(&ok(paths::kernel("6.12"))));

@@ -1,4 +1,4 @@
-//! The overlays in `boards/` fit the trees of Debian's arm64 kernel package.
+//! The overlays in `docs/boards/` fit the trees of Debian's arm64 kernel package.
 //!
 //! `STAGEGATE_DTBS` names a directory with the trees; without it the test only
 //! says that it did nothing.
@@ -68,7 +68,7 @@ fn each_boards_overlay_is_fine() {
         eprintln!("SKIPPED: set STAGEGATE_DTBS to a directory of board trees");
         return;
     };
-    let overlays = Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards");
+    let overlays = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/boards");
     for (tree, files, words) in CASES {
         let tree = find(&directory, tree).unwrap_or_else(|| panic!("no {tree}"));
         let output = Command::new(env!("CARGO_BIN_EXE_stagegate"))
