@@ -18,5 +18,6 @@ pub mod probe;
 pub mod region;
 pub mod report;
 pub mod supply;
+pub mod symbols;
 pub mod tree;
 pub mod uart;

@@ -40,6 +40,8 @@ pub enum Kind {
     File = 0,
     /// Overlay, applied in the order of the pack.
     Overlay = 1,
+    /// Names of the hypervisor's functions ([`crate::symbols`]).
+    Symbols = 2,
 }
 
 /// Why a pack cannot be used.
@@ -170,6 +172,7 @@ impl<'a> Pack<'a> {
         let kind = match word(entry, 56) {
             Some(0) => Kind::File,
             Some(1) => Kind::Overlay,
+            Some(2) => Kind::Symbols,
             _ => return Err(PackError::Kind(index)),
         };
         let file_end = offset.checked_add(length).ok_or(bounds)?;

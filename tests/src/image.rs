@@ -2,6 +2,9 @@
 //! take, and measures its sections. Knows just enough ELF64 for that.
 
 use crate::{Result, context, paths};
+use platform::pack::Kind;
+use stagegate::pack::{self, Input};
+use stagegate::symbols::Symbols;
 use std::path::{Path, PathBuf};
 use std::{fs, ops::Range};
 
@@ -30,6 +33,22 @@ pub fn flatten(elf: &Path) -> Result<PathBuf> {
     let flat = flat_bytes(&bytes).map_err(|e| format!("{}: {e}", elf.display()))?;
     let out = elf.with_extension("bin");
     paths::replace(&out, &flat)?;
+    Ok(out)
+}
+
+/// As [`flatten`], with the names of its functions behind it (`.img`).
+pub fn with_symbols(elf: &Path) -> Result<PathBuf> {
+    let bytes = fs::read(elf).map_err(context(elf.display()))?;
+    let names = |e: &dyn std::fmt::Display| format!("{}: {e}", elf.display());
+    let symbols = Symbols::read(&bytes).map_err(|e| names(&e))?;
+    let input = Input {
+        name: "symbols".into(),
+        kind: Kind::Symbols,
+        bytes: symbols.pack(),
+    };
+    let packed = pack::image(&flat_bytes(&bytes)?, &[input]).map_err(|e| names(&e))?;
+    let out = elf.with_extension("img");
+    paths::replace(&out, &packed)?;
     Ok(out)
 }
 

@@ -164,7 +164,7 @@ impl Setup {
     /// The machine with everything in place.
     pub fn finish(mut self, dir: &Path) -> Result<Machine> {
         self.machine.dtb = Some(self.board(dir)?);
-        self.machine.kernel = Some(image::flatten(&paths::hypervisor()?)?);
+        self.machine.kernel = Some(image::with_symbols(&paths::hypervisor()?)?);
         Ok(self.machine)
     }
 

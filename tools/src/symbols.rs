@@ -39,6 +39,23 @@ impl Symbols {
         Ok(Self { functions })
     }
 
+    /// The names as they ride on an image.
+    #[must_use]
+    pub fn pack(&self) -> Vec<u8> {
+        let word = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let functions = self.functions.iter();
+        platform::symbols::pack(
+            functions.map(|(start, size, name)| (word(*start), word(*size), name.as_str())),
+        )
+    }
+
+    /// Address of the first function with this name.
+    #[must_use]
+    pub fn address(&self, name: &str) -> Option<u64> {
+        let found = self.functions.iter().find(|(.., known)| known == name);
+        found.map(|(start, ..)| *start)
+    }
+
     /// The function that `offset` lies in, and how far inside.
     #[must_use]
     pub fn find(&self, offset: u64) -> Option<(&str, u64)> {

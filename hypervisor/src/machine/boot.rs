@@ -12,6 +12,7 @@ use platform::overlay::{self, Named};
 use platform::pack::{Kind, Pack, PackError};
 use platform::region::Region;
 use platform::report::Report;
+use platform::symbols::Symbols;
 use platform::tree::Tree;
 
 use super::{board, compose, console, gic, irq, messages, owners};
@@ -163,6 +164,13 @@ pub fn packed_files() -> Vec<(&'static str, Region, &'static [u8])> {
             (file.name, region, file.bytes)
         })
         .collect()
+}
+
+/// Names of the image's own functions, if they were packed with it.
+pub fn symbols() -> Option<Symbols<'static>> {
+    let mut files = pack().into_iter().flat_map(|pack| pack.files());
+    let found = files.find(|file| file.kind == Kind::Symbols);
+    found.map(|file| Symbols::new(file.bytes))
 }
 
 /// Applies the overlays that were packed with the image, then those the boot

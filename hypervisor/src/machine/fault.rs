@@ -1,7 +1,8 @@
 //! Reports of what must never happen, and stops.
 
 use crate::arch::{ram, regs, trace, vectors::Frame};
-use crate::machine::console;
+use crate::machine::{boot, console};
+use platform::symbols::Place;
 
 /// Started by firmware at EL1 or EL3: says so and returns to be parked. Runs
 /// without translation, caches or heap.
@@ -33,26 +34,30 @@ pub extern "C" fn el2_fault(frame: &Frame, kind: u64) {
     ]
     .get(kind as usize)
     .unwrap_or(&"exception");
+    let names = boot::symbols();
     let elr = regs::elr_el2::read();
     let base = crate::arch::boot::image().start;
     log::error!(
-        "{kind} at EL2: esr {:#010x} elr {elr:#x} (image+{:#x}) far {:#x} spsr {:#x}",
+        "{kind} at EL2: esr {:#010x} elr {elr:#x} ({}) far {:#x} spsr {:#x}",
         regs::esr_el2::read(),
-        elr.wrapping_sub(base),
+        Place(elr.wrapping_sub(base), names),
         regs::far_el2::read(),
         regs::spsr_el2::read(),
     );
     for (i, pair) in frame.x.chunks(4).enumerate() {
         log::error!("  x{:<2} {:016x?}", i * 4, pair);
     }
-    trace::backtrace(frame.x[29], |at| log::error!("  called from image+{at:#x}"));
+    trace::backtrace(frame.x[29], |at| {
+        log::error!("  called from {}", Place(at, names));
+    });
 }
 
 /// A Rust panic: a bug of ours. Reports and parks this CPU.
 pub fn panic(info: &core::panic::PanicInfo<'_>) {
     console::last_words();
     log::error!("panic: {info}");
+    let names = boot::symbols();
     trace::backtrace(trace::frame_pointer(), |at| {
-        log::error!("  called from image+{at:#x}")
+        log::error!("  called from {}", Place(at, names));
     });
 }

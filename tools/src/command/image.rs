@@ -1,6 +1,7 @@
 //! `stagegate image`.
 use crate::input::{Error, read, tree, write};
 use crate::pack::{Input, image};
+use crate::symbols::Symbols;
 use platform::pack::Kind;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -18,6 +19,9 @@ pub struct Options {
     /// A kernel or RAM disk, under the name its module asks for
     #[arg(long = "file", value_name = "NAME=FILE", value_parser = named)]
     files: Vec<(String, PathBuf)>,
+    /// The hypervisor's ELF file: reports of its own faults then name functions
+    #[arg(long, value_name = "ELF")]
+    symbols: Option<PathBuf>,
     /// Where to write the packed image
     #[arg(short, long)]
     output: PathBuf,
@@ -54,15 +58,24 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Er
             bytes: read(path)?,
         });
     }
+    if let Some(path) = &options.symbols {
+        let symbols = Symbols::read(&read(path)?);
+        let symbols = symbols.map_err(|error| Error::Content(path.clone(), error))?;
+        files.push(Input {
+            name: "symbols".into(),
+            kind: Kind::Symbols,
+            bytes: symbols.pack(),
+        });
+    }
     let hypervisor = read(&options.hypervisor)?;
     let packed = image(&hypervisor, &files)
         .map_err(|error| Error::Content(options.hypervisor.clone(), error.to_string()))?;
     write(&options.output, &packed)?;
     for file in &files {
-        let kind = if file.kind == Kind::Overlay {
-            "overlay"
-        } else {
-            "file"
+        let kind = match file.kind {
+            Kind::Overlay => "overlay",
+            Kind::File => "file",
+            Kind::Symbols => "symbols",
         };
         writeln!(
             out,
