@@ -222,6 +222,13 @@ impl Setup {
             .start(dir)
     }
 
+    /// Starts the image, packed with the overlays and `files`, on the machine's
+    /// own device tree.
+    pub fn start_packed(mut self, files: &[(&str, &Path)], dir: &Path) -> Result<Running> {
+        self.machine.kernel = Some(self.pack(files, dir)?);
+        self.machine.start(dir)
+    }
+
     /// The image with overlays and files behind it.
     fn pack(&self, files: &[(&str, &Path)], dir: &Path) -> Result<PathBuf> {
         let read = |path: &Path| fs::read(path).map_err(context(path.display()));

@@ -75,6 +75,20 @@ fn packed_vm() -> Template {
     )
 }
 
+/// One file, and QEMU's own device tree, which is padded to 1 MiB.
+#[test]
+fn packed_with_everything() {
+    let mut setup = ok(Setup::new(Machine::virt(2, 1024)));
+    setup.overlay(packed_vm());
+    let kernel = ok(cases::image());
+    let files = [("guest.bin", kernel.as_path())];
+    let mut running = ok(setup.start_packed(&files, &dir("boot-packed")));
+    ok(running
+        .console
+        .expect_from("guest", "DONE passed 3 failed 0", LIMIT));
+    assert!(ok(running.finish(LIMIT)).status.success());
+}
+
 /// The same image as a UEFI program: by itself, and below GRUB. Overlays and
 /// kernel ride on it and are taken apart by the hypervisor.
 #[test]

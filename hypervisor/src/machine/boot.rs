@@ -181,7 +181,9 @@ fn apply_overlays(
     report: &mut Report,
 ) -> Result<Blob<'static>, Stop> {
     const DAMAGED: Stop = Stop("the device tree is damaged");
-    let blob = Blob::check(Box::leak(blob.to_vec().into_boxed_slice())).map_err(|_| DAMAGED)?;
+    // Without what pads it: there is no more than the early heap yet.
+    let blob = Blob::check(blob).map_err(|_| DAMAGED)?.trimmed();
+    let blob = Blob::check(Box::leak(blob.into_boxed_slice())).map_err(|_| DAMAGED)?;
     let packed = pack().into_iter().flat_map(|pack| pack.files());
     let packed = packed.filter(|file| file.kind == Kind::Overlay);
     let mut overlays: Vec<Named<'_>> = packed

@@ -26,6 +26,7 @@ mod tests;
 
 pub use node::{Children, Node, Prop, Properties, Strings};
 
+use alloc::vec::Vec;
 use core::fmt;
 
 /// Deepest nesting of nodes accepted. Real boards stay below 12; the bound
@@ -150,6 +151,29 @@ impl<'a> Blob<'a> {
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// A copy without the room that some makers of trees leave behind it: QEMU
+    /// pads to 1 MiB.
+    #[must_use]
+    pub fn trimmed(&self) -> Vec<u8> {
+        let end = |offset: usize, length: usize| {
+            let (start, len) = (be32(self.bytes, offset)?, be32(self.bytes, length)?);
+            (start as usize).checked_add(len as usize)
+        };
+        let entries = self.reservations().count().saturating_add(1);
+        let reservations = be32(self.bytes, 16).map_or(0, |start| start as usize);
+        let used = reservations
+            .saturating_add(entries.saturating_mul(16))
+            .max(end(8, 36).unwrap_or(usize::MAX))
+            .max(end(12, 32).unwrap_or(usize::MAX))
+            .min(self.bytes.len());
+        let mut copy = Vec::from(self.bytes.get(..used).unwrap_or(self.bytes));
+        let size = u32::try_from(copy.len()).unwrap_or(u32::MAX).to_be_bytes();
+        if let Some(total) = copy.get_mut(4..8) {
+            total.copy_from_slice(&size);
+        }
+        copy
     }
 
     /// The root node.

@@ -165,3 +165,18 @@ fn nesting_is_bounded() {
         Err(FdtError::Depth(_))
     ));
 }
+
+/// QEMU leaves 1 MiB of room.
+#[test]
+fn padding_is_left_out_and_nothing_else() {
+    let bytes = blob();
+    let whole = Blob::check(&bytes).unwrap();
+    let mut padded = bytes.clone();
+    padded.resize(1 << 20, 0);
+    padded[4..8].copy_from_slice(&(1_u32 << 20).to_be_bytes());
+    let trimmed = Blob::check(&padded).unwrap().trimmed();
+    assert!(trimmed.len() <= bytes.len());
+    let trimmed = Blob::check(&trimmed).unwrap();
+    assert_eq!(walk(trimmed.root(), 0), walk(whole.root(), 0));
+    assert!(trimmed.reservations().eq(whole.reservations()));
+}
