@@ -25,6 +25,8 @@ suite() { # suite TITLE COMMAND...
 
 suite "host tests" cargo test --workspace --exclude stagegate-tests --no-fail-fast "$@"
 [ $# != 0 ] || suite "model checker" tests/scripts/verify.sh loom
+# The tutorial's test runs the operator's program as its reader does.
+suite "operator's program" cargo build --profile runner -p stagegate --bin stagegate
 suite "runner and QEMU tests" cargo test --profile runner -p stagegate-tests --no-fail-fast "$@"
 
 awk -v bad=$status '

@@ -46,7 +46,8 @@ pub fn with_symbols(elf: &Path) -> Result<PathBuf> {
         kind: Kind::Symbols,
         bytes: symbols.pack(),
     };
-    let packed = pack::image(&flat_bytes(&bytes)?, &[input]).map_err(|e| names(&e))?;
+    let flat = fs::read(flatten(elf)?).map_err(context(elf.display()))?;
+    let packed = pack::image(&flat, &[input]).map_err(|e| names(&e))?;
     let out = elf.with_extension("img");
     paths::replace(&out, &packed)?;
     Ok(out)
