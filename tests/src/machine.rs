@@ -201,6 +201,8 @@ impl Machine {
             "chardev:con",
             "-qmp",
             &format!("unix:{qmp}"),
+            // The machine waits until we listen: a short run could end first.
+            "-S",
         ]
         .map(str::to_string)
         .to_vec()
@@ -243,9 +245,12 @@ impl Machine {
         let mut guard = Guard(child);
         let console = sockets.accept("console.sock", console, &mut guard, &log)?;
         let monitor = sockets.accept("qmp.sock", monitor, &mut guard, &log)?;
+        let console = Console::new(console, &dir.join("console.log"), self.echo)?;
+        let mut qmp = Qmp::new(monitor).map_err(|e| said(&log, &e))?;
+        qmp.execute("cont", serde_json::json!({}))?;
         Ok(Running {
-            console: Console::new(console, &dir.join("console.log"), self.echo)?,
-            qmp: Qmp::new(monitor).map_err(|e| said(&log, &e))?,
+            console,
+            qmp,
             child: guard,
             dir: dir.to_path_buf(),
             _sockets: sockets,
