@@ -16,6 +16,9 @@ const IMAGE: u64 = 0x20_0000;
 /// What Ctrl-a `d` calls, and nobody before.
 const VICTIM: &str = "hypervisor::machine::report::lines";
 
+/// The syndrome of an undefined instruction, in words.
+const WORDS: &str = "undefined instruction (ESR 0x2000000, EC 0x0)";
+
 /// The test breaks a function in the machine's memory before it was ever run.
 #[test]
 fn a_fault_at_el2_is_reported_with_names() {
@@ -37,7 +40,7 @@ fn a_fault_at_el2_is_reported_with_names() {
     let fault = format!("(image+{address:#x} <{VICTIM}+0x0>)");
     ok(running
         .console
-        .expect_all(&["synchronous exception at EL2", &fault], LIMIT));
+        .expect_all(&["synchronous exception at EL2: ", WORDS, &fault], LIMIT));
     ok(running
         .console
         .expect_all(&["called from image+0x", "<hypervisor::machine::"], LIMIT));

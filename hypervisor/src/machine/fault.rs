@@ -2,6 +2,7 @@
 
 use crate::arch::{ram, regs, trace, vectors::Frame};
 use crate::machine::{boot, console};
+use crate::trap::esr;
 use platform::symbols::Place;
 
 /// Started by firmware at EL1 or EL3: says so and returns to be parked. Runs
@@ -38,8 +39,8 @@ pub extern "C" fn el2_fault(frame: &Frame, kind: u64) {
     let elr = regs::elr_el2::read();
     let base = crate::arch::boot::image().start;
     log::error!(
-        "{kind} at EL2: esr {:#010x} elr {elr:#x} ({}) far {:#x} spsr {:#x}",
-        regs::esr_el2::read(),
+        "{kind} at EL2: {}: elr {elr:#x} ({}) far {:#x} spsr {:#x}",
+        esr::describe(regs::esr_el2::read()),
         Place(elr.wrapping_sub(base), names),
         regs::far_el2::read(),
         regs::spsr_el2::read(),
