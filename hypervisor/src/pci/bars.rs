@@ -3,7 +3,28 @@
 use super::config::ConfigSpace;
 use super::regs::{self, bar};
 use super::rid::Rid;
-use super::topology::{Bar, Function};
+
+/// A memory BAR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// Bytes that it decodes, a power of two of at least 16.
+    pub size: u64,
+    /// 64-bit; the next BAR number is its upper half.
+    pub wide: bool,
+    /// Prefetchable.
+    pub prefetchable: bool,
+    /// Where the placement put it.
+    pub place: Option<Place>,
+}
+
+/// A place in a host bridge window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Address on the bus, as written to the BAR.
+    pub bus: u64,
+    /// Physical address by which the CPU reaches it.
+    pub pa: u64,
+}
 
 /// Offset of BAR `number` (0–5).
 #[must_use]
@@ -11,29 +32,31 @@ pub const fn offset(number: u8) -> u16 {
     regs::BAR0.saturating_add((number as u16).saturating_mul(4))
 }
 
-/// Sizes the memory BARs of a function by writing all ones (PCIe base 5.0,
-/// 7.5.1.2.1) and leaves them zero. The function must not decode. I/O BARs and
-/// the expansion ROM are left disabled: nobody gets them.
-pub fn size(cfg: &impl ConfigSpace, function: &mut Function) {
-    let (count, rom) = match function.layout {
+/// Sizes the memory BARs of a function with this header layout by writing all
+/// ones (PCIe base 5.0, 7.5.1.2.1) and leaves them zero. The function must not
+/// decode. I/O BARs and the expansion ROM are left disabled: nobody gets them.
+pub fn size(cfg: &impl ConfigSpace, rid: Rid, layout: u8) -> [Option<Bar>; 6] {
+    let mut bars = [None; 6];
+    let (count, rom) = match layout {
         0 => (6, regs::ROM),
         1 => (2, regs::BRIDGE_ROM),
-        _ => return,
+        _ => return bars,
     };
-    cfg.write32(function.rid, rom, 0);
+    cfg.write32(rid, rom, 0);
     let mut number = 0;
     while number < count {
-        let found = probe(cfg, function.rid, number, count);
+        let found = probe(cfg, rid, number, count);
         let step = if found.is_some_and(|bar| bar.wide) {
             2
         } else {
             1
         };
-        if let Some(slot) = function.bars.get_mut(usize::from(number)) {
+        if let Some(slot) = bars.get_mut(usize::from(number)) {
             *slot = found;
         }
         number = number.saturating_add(step);
     }
+    bars
 }
 
 fn probe(cfg: &impl ConfigSpace, rid: Rid, number: u8, count: u8) -> Option<Bar> {

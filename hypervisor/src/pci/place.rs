@@ -5,11 +5,11 @@
 //! Within a window items go by falling alignment, which packs powers of two
 //! without gaps; a bridge's window is one item that holds those behind it.
 
-use super::bars;
+use super::bars::{self, Bar, Place};
 use super::config::ConfigSpace;
 use super::error::PciError;
 use super::regs::{self, bridge, command};
-use super::topology::{Bar, Function, Place, Topology};
+use super::topology::{Function, Topology};
 use alloc::vec::Vec;
 
 /// One MMIO window of the host bridge (an entry of its `ranges`).

@@ -36,7 +36,7 @@ pub fn scan(cfg: &impl ConfigSpace, first: u8, last: u8) -> Result<Topology, Pci
         Err(Stop::Error(error)) => return Err(error),
     };
     for function in &mut topology.functions {
-        bars::size(cfg, function);
+        function.bars = bars::size(cfg, function.rid, function.layout);
     }
     Ok(topology)
 }

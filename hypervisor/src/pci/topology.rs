@@ -1,6 +1,6 @@
 //! What the scan found.
 
-use super::bars;
+use super::bars::{self, Bar};
 use super::caps::Caps;
 use super::config::ConfigSpace;
 use super::error::PciError;
@@ -8,28 +8,6 @@ use super::regs::{self, cap, pcie};
 use super::rid::Rid;
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
-
-/// A memory BAR.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bar {
-    /// Bytes that it decodes, a power of two of at least 16.
-    pub size: u64,
-    /// 64-bit; the next BAR number is its upper half.
-    pub wide: bool,
-    /// Prefetchable.
-    pub prefetchable: bool,
-    /// Where the placement put it.
-    pub place: Option<Place>,
-}
-
-/// A place in a host bridge window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Address on the bus, as written to the BAR.
-    pub bus: u64,
-    /// Physical address by which the CPU reaches it.
-    pub pa: u64,
-}
 
 /// Bus numbers behind a bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::backend::ScmiBackend;
 use super::page::{Message, Results};
-use super::server::{common, message_attributes, push_name, words};
+use super::results::{common, message_attributes, push_name, words};
 use super::wire::{Status, protocol};
 
 const VERSION: u32 = 0x2_0000;

@@ -3,7 +3,7 @@
 
 use super::backend::{Power, ScmiBackend};
 use super::page::{Message, Results};
-use super::server::{common, message_attributes, push_name, words};
+use super::results::{common, message_attributes, push_name, words};
 use super::wire::Status;
 
 const VERSION: u32 = 0x1_0000;

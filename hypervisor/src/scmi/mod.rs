@@ -17,6 +17,7 @@ mod clock;
 pub mod devices;
 pub mod page;
 mod power;
+mod results;
 pub mod server;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 
 use super::backend::{Power, ScmiBackend};
 use super::page::{Message, Results};
-use super::server::{common, message_attributes, push_name, words};
+use super::results::{common, message_attributes, push_name, words};
 use super::wire::{POWER_OFF, POWER_ON, Status};
 
 const VERSION: u32 = 0x3_0000;

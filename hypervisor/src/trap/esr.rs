@@ -4,7 +4,7 @@
 //! a class nobody knows becomes [`Exit::Other`] and the caller treats it as an
 //! undefined instruction or stops the VM.
 
-use super::sysreg::SysReg;
+use super::register::SysReg;
 pub use super::words::{Description, describe};
 
 /// Why a guest left EL1 or EL0, decoded once.

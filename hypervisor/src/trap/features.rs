@@ -5,7 +5,7 @@
 //! unsigned fields; the few signed ones are listed with their own "none".
 
 use super::features_table::{Field, TABLE};
-use super::sysreg::SysReg;
+use super::register::SysReg;
 
 /// Number of register slots: CRm 1–7, op2 0–7.
 const SLOTS: usize = 56;

@@ -23,6 +23,7 @@ pub mod esr;
 pub mod features;
 mod features_table;
 pub mod inject;
+mod register;
 pub mod sysreg;
 mod words;
 

@@ -24,7 +24,7 @@ const IDLE_NS: u64 = 20_000_000;
 pub fn shape(window: u64) -> (u32, u16) {
     // More than 128 pages for banks there cannot be.
     let page_shift = if window / 2 > 128 << 12 { 16 } else { 12 };
-    (page_shift, (window / 2 >> page_shift) as u16)
+    (page_shift, ((window / 2) >> page_shift) as u16)
 }
 
 /// A part with the window and as many banks as the node has interrupts for.

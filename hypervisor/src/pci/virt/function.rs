@@ -3,7 +3,7 @@
 use super::HostConfig;
 use super::caps::VirtualCaps;
 use super::slots::Seat;
-use super::vbar::{self, VirtualBar};
+use super::vbar::{self, VirtualBar, VirtualBars};
 use crate::pci::config::ConfigSpace;
 use crate::pci::error::PciError;
 use crate::pci::regs::{self, command, status};
@@ -21,7 +21,7 @@ pub struct VirtualFunction {
     pub rid: Rid,
     /// To be written again after a return from D3hot.
     pub context: Context,
-    pub bars: [Option<VirtualBar>; 6],
+    pub bars: VirtualBars,
     pub caps: VirtualCaps,
     /// Command register as the guest wrote it.
     pub command: u16,
@@ -111,7 +111,7 @@ impl VirtualFunction {
             regs::COMMAND => self.command_status(cfg),
             regs::REVISION => self.class,
             regs::CACHE_LINE => u32::from_le_bytes([self.cache_line, 0, self.header_type, 0]),
-            regs::BAR0..=regs::BAR5 => vbar::read(self, bar_index(offset)),
+            regs::BAR0..=regs::BAR5 => vbar::read(&self.bars, bar_index(offset)),
             regs::SUBSYSTEM => self.subsystem,
             regs::CAPABILITIES => u32::from(self.caps.first()),
             regs::INTERRUPT_LINE => {

@@ -1,6 +1,6 @@
 //! Functions at the start and the end of their VM's life.
 
-use super::{VirtualHost, vbar};
+use super::{VirtualHost, placing};
 use crate::pci::config::{ConfigSpace, Delay};
 use crate::pci::effects::Effects;
 use crate::pci::error::PciError;
@@ -49,8 +49,8 @@ impl VirtualHost {
         for function in &mut self.functions {
             function.command = 0;
         }
-        vbar::decide(&mut self.functions, &self.config);
-        vbar::unmap(&mut self.functions, effects);
+        placing::decide(&mut self.functions, &self.config);
+        placing::unmap(&mut self.functions, effects);
         let quiet = self.silence(cfg, effects);
         self.last = self.reset_quiet(cfg, topology, effects, quiet);
         self.touched = self.last.failed().is_some();

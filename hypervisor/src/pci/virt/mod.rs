@@ -9,6 +9,7 @@
 mod caps;
 mod function;
 mod lifecycle;
+mod placing;
 mod plan;
 mod slots;
 mod vbar;
@@ -171,7 +172,7 @@ impl VirtualHost {
             let built = VirtualFunction::new(cfg, function, &seat, pin, &config)?;
             host.functions.push(built);
         }
-        vbar::preassign(&mut host.functions, &config);
+        placing::preassign(&mut host.functions, &config);
         Ok(host)
     }
 

@@ -10,7 +10,7 @@
 
 use super::caps::{CapWrite, Merge};
 use super::function::{COMMAND_WRITABLE, VirtualFunction, bar_index};
-use super::{Access, VirtualHost, vbar};
+use super::{Access, VirtualHost, placing, vbar};
 use crate::pci::config::ConfigSpace;
 use crate::pci::effects::Effects;
 use crate::pci::regs::{self, command, pm, status};
@@ -94,14 +94,14 @@ impl<'a> Plan<'a> {
             change,
             Change::Command { .. } | Change::Power(_) | Change::Bar { .. }
         ) {
-            vbar::decide(&mut host.functions, &host.config);
-            vbar::unmap(&mut host.functions, effects);
+            placing::decide(&mut host.functions, &host.config);
+            placing::unmap(&mut host.functions, effects);
         }
         if let Some(function) = host.functions.get_mut(index) {
             let proof = hardware(function, cfg, effects, change, from);
             release(function, proof, effects);
         }
-        vbar::map(&mut host.functions, effects);
+        placing::map(&mut host.functions, effects);
     }
 }
 
@@ -142,7 +142,7 @@ fn shadow(function: &mut VirtualFunction, change: Change) {
             index,
             value,
             lanes,
-        } => vbar::write(function, index, value, lanes),
+        } => vbar::write(&mut function.bars, index, value, lanes),
         Change::CacheLine(value) => function.cache_line = value,
         Change::InterruptLine(value) => function.interrupt_line = value,
         Change::Merge(_) => {}
