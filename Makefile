@@ -2,7 +2,7 @@
 #
 #   make run     boot the two-VM scenario on QEMU; report in target/run
 #   make test    all tests, host and QEMU
-#   make check   formatting, lints on both targets, documentation
+#   make check   formatting, lints on both targets, documentation (part of make test)
 #   make shell   the scenario's machine by hand (Ctrl-t x ends QEMU)
 #   make loom    every interleaving of lock-free code (part of make test)
 #   make miri    the page tables' tests under Miri, with a nightly Rust
@@ -38,7 +38,7 @@ guests: setup
 run: hypervisor
 	@$(TESTS) scenario
 
-test: hypervisor guests
+test: check hypervisor guests
 	tests/scripts/run-tests.sh
 
 check: setup

@@ -111,7 +111,8 @@ fn from_uefi_and_grub() {
 /// UEFI without EL2, and UEFI that offers ACPI alone: one line each.
 #[test]
 fn uefi_that_will_not_do_is_explained() {
-    let refusals: [(&str, fn(&mut Machine), &[&str]); 2] = [
+    type Change = fn(&mut Machine);
+    let refusals: [(&str, Change, &[&str]); 2] = [
         (
             "el1",
             |machine| machine.virtualization = false,

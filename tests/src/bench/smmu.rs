@@ -2,7 +2,7 @@
 //! counted by callgrind on the host, and the commands that each issues.
 //!
 //! Each figure is a process of its own under callgrind, which counts only
-//! while [`counted`] runs.
+//! while `counted` runs.
 
 use super::registers::{SmmuV2, SmmuV3, Tally, Words};
 use pgtable::{Attrs, Config, Granule, Heap, Ipa, Pa, Table};
