@@ -110,3 +110,14 @@ impl fmt::Display for Error {
         }
     }
 }
+
+impl Error {
+    /// [`Error::Unsupported`] unless the SMMU offers `what`.
+    pub(crate) const fn unless(present: bool, what: &'static str) -> Result<(), Self> {
+        if present {
+            Ok(())
+        } else {
+            Err(Self::Unsupported(what))
+        }
+    }
+}

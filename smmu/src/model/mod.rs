@@ -39,7 +39,7 @@ pub use crate::mutation::Step;
 pub use device::{Device, Dma, Loss, Nature, Unit, Violation};
 pub use ram::Ram;
 pub use supply::{SimTime, Switch};
-pub use tables::{Cleaner, TableMemory, Walk, Walker, new_mirror, new_table};
+pub use tables::{Cleaner, Missing, TableMemory, Walker, new_mirror, new_table};
 pub use tlb::{Tlb, TlbEntry};
 
 /// A small generator of choices, so that a failing run can be repeated.

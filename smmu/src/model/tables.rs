@@ -1,6 +1,7 @@
 //! Translation tables as a hardware walker sees them: the same memory that
 //! `pgtable` writes, or, for a walker that is not coherent, what was cleaned.
 
+use super::tlb::{Tlb, TlbEntry};
 use crate::mirror::Mirror;
 use pgtable::{Arena, Config, Memory, Native, Pa, Publish, Table, Walks};
 use std::collections::BTreeMap;
@@ -80,21 +81,9 @@ fn pgtable_poison() -> u64 {
     0xd_eadd_e7ff
 }
 
-/// What a walk found.
+/// Why a walk found no leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Walk {
-    /// A leaf: output address of the input's page or block, log2 of its
-    /// size, readable, writable.
-    Leaf {
-        /// Output address of the first byte.
-        pa: u64,
-        /// log2 of the bytes that it maps.
-        shift: u32,
-        /// S2AP read.
-        read: bool,
-        /// S2AP write.
-        write: bool,
-    },
+pub enum Missing {
     /// No valid descriptor.
     Fault,
     /// An output address is wider than the walker's.
@@ -121,17 +110,35 @@ pub struct Walker {
 }
 
 impl Walker {
+    /// Fetches the leaf for `ipa` as hardware may: starting from the last
+    /// step that `tlb` keeps, and keeping there what it finds.
+    pub fn fetch(
+        &self,
+        sources: &[Arc<dyn TableMemory>],
+        tlb: &mut Tlb,
+        tag: u16,
+        ipa: u64,
+    ) -> Result<TlbEntry, Missing> {
+        let span = self.shift(2);
+        let step = tlb.find_step(tag, ipa, span);
+        let (found, last) = self.walk(sources, ipa, step);
+        if let Some(table) = last {
+            tlb.keep_step(tag, ipa, span, table);
+        }
+        found.inspect(|&entry| tlb.keep(tag, ipa, entry))
+    }
+
     /// Walks for `ipa`. `cached` is a table that an earlier walk found for
     /// the last level, to start from; the table that this walk found for it
     /// comes back.
-    pub fn walk(
+    fn walk(
         &self,
         sources: &[Arc<dyn TableMemory>],
         ipa: u64,
         cached: Option<u64>,
-    ) -> (Walk, Option<u64>) {
+    ) -> (Result<TlbEntry, Missing>, Option<u64>) {
         if self.ipa_bits < 64 && ipa >> self.ipa_bits != 0 {
-            return (Walk::Fault, None);
+            return (Err(Missing::Fault), None);
         }
         let (mut table, mut level) = match cached {
             Some(table) => (table, 3),
@@ -146,12 +153,12 @@ impl Walker {
             };
             let index = (ipa >> shift) & ((1 << bits) - 1);
             let Some(word) = sources.iter().find_map(|s| s.descriptor(table + index * 8)) else {
-                return (Walk::Bus, None);
+                return (Err(Missing::Bus), None);
             };
             let last = (level == 3).then_some(table);
             let output = word & 0x0000_ffff_ffff_f000;
             if word & 1 != 0 && output >> self.pa_bits != 0 {
-                return (Walk::Size, None);
+                return (Err(Missing::Size), None);
             }
             match (word & 0b11, level) {
                 (0b11, 3) => return (self.leaf(word, output, shift), last),
@@ -160,21 +167,21 @@ impl Walker {
                     level += 1;
                 }
                 (0b01, 1 | 2) => return (self.leaf(word, output, shift), None),
-                _ => return (Walk::Fault, last),
+                _ => return (Err(Missing::Fault), last),
             }
         }
     }
 
-    fn leaf(&self, word: u64, output: u64, shift: u32) -> Walk {
+    fn leaf(&self, word: u64, output: u64, shift: u32) -> Result<TlbEntry, Missing> {
         if self.access_flag && word & 1 << 10 == 0 {
-            return Walk::Fault;
+            return Err(Missing::Fault);
         }
-        Walk::Leaf {
+        Ok(TlbEntry {
             pa: output & !((1 << shift) - 1),
             shift,
             read: word & 1 << 6 != 0,
             write: word & 1 << 7 != 0,
-        }
+        })
     }
 
     /// log2 of what an entry of `level` covers.

@@ -80,12 +80,12 @@ impl Features {
         coherent: Option<bool>,
     ) -> Result<Self, Error> {
         let [id0, id1, id2] = id.id;
-        need(id0 != 0, "an SMMU at this address (its ID0 reads as zero)")?;
-        need(
+        Error::unless(id0 != 0, "an SMMU at this address (its ID0 reads as zero)")?;
+        Error::unless(
             id0 != u32::MAX,
             "an SMMU at this address (its ID0 reads as ones)",
         )?;
-        need(bits(id0, 29, 29) == 1, "stage 2 (ID0.S2TS)")?;
+        Error::unless(bits(id0, 29, 29) == 1, "stage 2 (ID0.S2TS)")?;
         let matching = bits(id0, 27, 27) == 1;
         let extended = bits(id0, 8, 8) == 1;
         let stream_bits = if extended { 16 } else { bits(id0, 12, 9) };
@@ -95,12 +95,12 @@ impl Features {
             1u32.wrapping_shl(stream_bits)
         };
         let entries = entries.min(ENTRIES_MAX).min(quirks.entries_max.into());
-        need(entries != 0, "stream mapping entries (ID0.NUMSMRG)")?;
+        Error::unless(entries != 0, "stream mapping entries (ID0.NUMSMRG)")?;
         let banks = quirks.banks(bits(id1, 7, 0) as u16);
-        need(banks != 0, "context banks (ID1.NUMCB)")?;
+        Error::unless(banks != 0, "context banks (ID1.NUMCB)")?;
         let wide = quirks.v2 && bits(id2, 14, 12) != 0 && !quirks.narrow;
         let narrow = bits(id0, 25, 25) == 0;
-        need(wide || narrow, "long descriptors (ID0.PTFS, ID2.PTFSv8)")?;
+        Error::unless(wide || narrow, "long descriptors (ID0.PTFS, ID2.PTFSv8)")?;
         let mut granules = 1 << 12;
         if wide {
             granules = 0;
@@ -135,14 +135,6 @@ impl Features {
         u64::from(self.global_pages)
             .wrapping_mul(2)
             .wrapping_shl(self.page_shift.into())
-    }
-}
-
-fn need(present: bool, what: &'static str) -> Result<(), Error> {
-    if present {
-        Ok(())
-    } else {
-        Err(Error::Unsupported(what))
     }
 }
 

@@ -75,13 +75,13 @@ impl Features {
         if idr0 == 0 || idr0 == u64::from(u32::MAX) {
             return Err(Error::Unsupported("an answer at this address"));
         }
-        need(bits(idr0, 0, 0) == 1, "stage 2 (IDR0.S2P)")?;
-        need(bits(idr0, 3, 2) & 0b10 != 0, "AArch64 tables (IDR0.TTF)")?;
-        need(
+        Error::unless(bits(idr0, 0, 0) == 1, "stage 2 (IDR0.S2P)")?;
+        Error::unless(bits(idr0, 3, 2) & 0b10 != 0, "AArch64 tables (IDR0.TTF)")?;
+        Error::unless(
             bits(idr0, 22, 21) != 0b11,
             "little-endian tables (IDR0.TTENDIAN)",
         )?;
-        need(
+        Error::unless(
             bits(idr1, 30, 29) == 0,
             "movable tables and queues (IDR1.*_PRESET)",
         )?;
@@ -105,14 +105,6 @@ impl Features {
             pa_bits: decode_pa_bits(bits(idr5, 2, 0) as u8),
             granules,
         })
-    }
-}
-
-fn need(present: bool, what: &'static str) -> Result<(), Error> {
-    if present {
-        Ok(())
-    } else {
-        Err(Error::Unsupported(what))
     }
 }
 

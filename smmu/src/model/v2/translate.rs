@@ -4,7 +4,7 @@ use super::Inner;
 use super::instance::{CPRE, Forget, S2CRB_TLBEN};
 use crate::model::body::Body;
 use crate::model::device::{Dma, Violation};
-use crate::model::tables::{Walk, Walker};
+use crate::model::tables::{Missing, Walker};
 use crate::model::tlb::TlbEntry;
 use crate::v2::Implementation;
 use crate::v2::spec::{bank, bits, cr0, decode_size, gfsr, gr1, stream};
@@ -161,33 +161,18 @@ impl Inner {
         vmid: u16,
         address: u64,
     ) -> Result<TlbEntry, u32> {
-        let span = walker.shift(2);
-        let step = self.instances[i].tcu.find_step(vmid, address, span);
-        let (found, last) = walker.walk(&self.tables, address, step);
-        let tcu = &mut self.instances[i].tcu;
-        if let Some(table) = last {
-            tcu.keep_step(vmid, address, span, table);
-        }
-        match found {
-            Walk::Leaf {
-                pa,
-                shift,
-                read,
-                write,
-            } => {
-                let entry = TlbEntry {
-                    pa,
-                    shift,
-                    read,
-                    write,
-                };
-                tcu.keep(vmid, address, entry);
-                Ok(entry)
-            }
-            Walk::Fault => Err(bank::TF),
-            Walk::Size => Err(bank::ASF),
-            Walk::Bus => Err(bank::EF),
-        }
+        walker
+            .fetch(
+                &self.common.tables,
+                &mut self.instances[i].tcu,
+                vmid,
+                address,
+            )
+            .map_err(|missing| match missing {
+                Missing::Fault => bank::TF,
+                Missing::Size => bank::ASF,
+                Missing::Bus => bank::EF,
+            })
     }
 
     fn fault(&mut self, i: usize, n: usize, status: u32, what: (u32, u64, bool)) -> Dma {

@@ -2,7 +2,7 @@
 
 use super::{Cache, Inner};
 use crate::model::device::{Dma, Violation};
-use crate::model::tables::{Walk, Walker};
+use crate::model::tables::{Missing, Walker};
 use crate::model::tlb::TlbEntry;
 use crate::v3::spec::regs::{cr0, gbpa};
 use crate::v3::spec::{bits, event::id, ste};
@@ -89,32 +89,13 @@ impl Inner {
     }
 
     fn walk(&mut self, walker: &Walker, vmid: u16, address: u64) -> Result<TlbEntry, u8> {
-        let span = walker.shift(2);
-        let step = self.tcu.tlb.find_step(vmid, address, span);
-        let (found, last) = walker.walk(&self.tables, address, step);
-        if let Some(table) = last {
-            self.tcu.tlb.keep_step(vmid, address, span, table);
-        }
-        match found {
-            Walk::Leaf {
-                pa,
-                shift,
-                read,
-                write,
-            } => {
-                let entry = TlbEntry {
-                    pa,
-                    shift,
-                    read,
-                    write,
-                };
-                self.tcu.tlb.keep(vmid, address, entry);
-                Ok(entry)
-            }
-            Walk::Fault => Err(id::F_TRANSLATION),
-            Walk::Size => Err(id::F_ADDR_SIZE),
-            Walk::Bus => Err(id::F_WALK_EABT),
-        }
+        walker
+            .fetch(&self.common.tables, &mut self.tcu.tlb, vmid, address)
+            .map_err(|missing| match missing {
+                Missing::Fault => id::F_TRANSLATION,
+                Missing::Size => id::F_ADDR_SIZE,
+                Missing::Bus => id::F_WALK_EABT,
+            })
     }
 
     fn fault(&mut self, number: u8, stream: u32, address: u64, write: bool) -> Dma {
