@@ -8,12 +8,12 @@ use platform::config::{DeviceConfig, DeviceKind, PowerSource, VmConfig};
 use platform::facts::Board;
 use platform::tree::Tree;
 
-use super::boot::Stop;
 use super::masters::{Identity, Master};
 use super::messages::{self, Messages};
 use super::passed::{Allocator, Passed};
 use super::pci::{self, VmHost};
 use super::smmus::{self, Stream};
+use super::stop::Stop;
 use super::vm::Vm;
 use crate::pci::{MsiPolicy, Rid};
 use crate::power::evidence::Source;

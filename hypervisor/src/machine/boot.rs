@@ -3,19 +3,17 @@
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt;
 
 use platform::early::{Early, EarlyConsole};
 use platform::facts::{self, Board};
 use platform::fdt::Blob;
 use platform::overlay::{self, Named};
-use platform::pack::{Kind, Pack, PackError};
-use platform::region::Region;
+use platform::pack::Kind;
 use platform::report::Report;
-use platform::symbols::Symbols;
 use platform::tree::Tree;
 
-use super::{board, compose, console, gic, irq, messages, owners};
+use super::stop::{Stop, show};
+use super::{board, compose, console, cpus, gic, irq, messages, owners, packed};
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::ram::{self, RamMap};
 use crate::arch::{boot, heap, mmu, smp, vectors};
@@ -24,16 +22,6 @@ use crate::arch::{boot, heap, mmu, smp, vectors};
 const HEAP: u64 = 48 << 20;
 /// Bytes of a stack for faults at EL2.
 const EMERGENCY_STACK: usize = 8192;
-
-/// Why nothing was started. The text is all that an operator gets: it names
-/// the cause and the remedy.
-pub struct Stop(pub &'static str);
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
 
 /// The boot CPU, with caches on and a rough memory map.
 pub extern "C" fn primary(dtb: u64) {
@@ -141,38 +129,6 @@ fn take_memory(dtb: u64, blob: &[u8], early: &Early) -> Result<RamMap, Stop> {
     RamMap::claim(&early.memory, &early.reserved, &early.modules).ok_or(Stop("started twice"))
 }
 
-/// Files packed behind the image.
-fn pack() -> Option<Pack<'static>> {
-    match Pack::open(ram::packed()) {
-        Ok(pack) => Some(pack),
-        Err(PackError::Absent) => None,
-        Err(error) => {
-            log::error!("{error}: they are ignored");
-            None
-        }
-    }
-}
-
-/// Files for VMs that were packed behind the image: name, place and contents.
-pub fn packed_files() -> Vec<(&'static str, Region, &'static [u8])> {
-    let files = pack().into_iter().flat_map(|pack| pack.files());
-    files
-        .filter(|file| file.kind == Kind::File)
-        .map(|file| {
-            let at = file.bytes.as_ptr().addr() as u64;
-            let region = Region::new(at, file.bytes.len() as u64);
-            (file.name, region, file.bytes)
-        })
-        .collect()
-}
-
-/// Names of the image's own functions, if they were packed with it.
-pub fn symbols() -> Option<Symbols<'static>> {
-    let mut files = pack().into_iter().flat_map(|pack| pack.files());
-    let found = files.find(|file| file.kind == Kind::Symbols);
-    found.map(|file| Symbols::new(file.bytes))
-}
-
 /// Applies the overlays that were packed with the image, then those the boot
 /// loader has put into RAM, and keeps the modules that they name.
 fn apply_overlays(
@@ -184,7 +140,7 @@ fn apply_overlays(
     // Without what pads it: there is no more than the early heap yet.
     let blob = Blob::check(blob).map_err(|_| DAMAGED)?.trimmed();
     let blob = Blob::check(Box::leak(blob.into_boxed_slice())).map_err(|_| DAMAGED)?;
-    let packed = pack().into_iter().flat_map(|pack| pack.files());
+    let packed = packed::open().into_iter().flat_map(|pack| pack.files());
     let packed = packed.filter(|file| file.kind == Kind::Overlay);
     let mut overlays: Vec<Named<'_>> = packed
         .map(|file| Named {
@@ -211,17 +167,6 @@ fn apply_overlays(
     Blob::check(merged).map_err(|_| DAMAGED)
 }
 
-/// Prints findings; errors say what to do.
-pub fn show(report: &Report) {
-    for finding in &report.findings {
-        match finding.severity {
-            platform::report::Severity::Error => log::error!("{finding}"),
-            platform::report::Severity::Warning => log::warn!("{finding}"),
-            platform::report::Severity::Note => log::info!("{finding}"),
-        }
-    }
-}
-
 fn summarise(facts: &Board, memory: &RamMap) {
     log::info!(
         "{}: {} CPUs, {} MiB of memory ({} MiB free), {} SMMUs, {} PCI hosts",
@@ -236,7 +181,7 @@ fn summarise(facts: &Board, memory: &RamMap) {
 
 /// CPUs, interrupts and VMs.
 fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Stop> {
-    board::set_firmware(facts.psci);
+    cpus::set_firmware(facts.psci);
     let gic = facts.gic.as_ref().ok_or(Stop("no interrupt controller"))?;
     let order = cpu_order(facts);
     gic::init(gic).map_err(|_| Stop("the interrupt controller does not answer"))?;
@@ -254,7 +199,7 @@ fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Sto
 
 /// Affinities of the CPUs, this one first, as many as there are stacks.
 fn cpu_order(facts: &Board) -> Vec<u64> {
-    let me = board::this_mpidr();
+    let me = cpus::this_mpidr();
     let others = facts
         .cpus
         .iter()
@@ -297,19 +242,15 @@ fn publish_cpus(order: &[u64], vms: &[&'static super::vm::Vm]) {
     if let Some(first) = records.first() {
         percpu::set(first);
     }
-    board::set_cpus(records);
+    cpus::set(records);
 }
 
 /// Starts every other CPU that has a vCPU.
 fn start_secondaries() {
-    let Some(conduit) = board::firmware() else {
+    let Some(conduit) = cpus::firmware() else {
         return;
     };
-    for cpu in board::cpus()
-        .iter()
-        .skip(1)
-        .filter(|cpu| cpu.vcpu.is_some())
-    {
+    for cpu in cpus::all().iter().skip(1).filter(|cpu| cpu.vcpu.is_some()) {
         if let Err(error) = smp::cpu_on(conduit, cpu.mpidr, cpu) {
             log::error!(
                 "CPU {} ({:#x}) does not start: PSCI error {error}",

@@ -14,7 +14,6 @@ use platform::tree::Tree;
 use spin::Once;
 
 use super::assign::adopt;
-use super::boot::{Stop, show};
 use super::devices::Devices;
 use super::guest_dma::GuestDma;
 use super::life::Life;
@@ -22,6 +21,7 @@ use super::pci;
 use super::probing;
 use super::ram::{GuestRam, PIECE};
 use super::scmi::Scmi;
+use super::stop::{Stop, show};
 use super::vcpu::Vcpu;
 use super::vm::{Counters, IPA_BITS, Images, Stage2, Vm};
 use crate::arch::ram::RamMap;
@@ -45,7 +45,7 @@ pub fn vms(
     cpus: usize,
 ) -> Result<Vec<&'static Vm>, Stop> {
     let mut report = Report::new();
-    let files = super::boot::packed_files();
+    let files = super::packed::files();
     let named: Vec<(&str, Region)> = files.iter().map(|f| (f.0, f.1)).collect();
     let inputs = Inputs {
         files: Some(&named),
@@ -186,7 +186,7 @@ fn policy(config: &VmConfig) -> Policy {
 fn images(config: &VmConfig, memory: &RamMap) -> Result<Images, Stop> {
     let bytes = |source: &File| match source {
         File::Memory(region) => memory.module(*region),
-        File::File(name) => super::boot::packed_files()
+        File::File(name) => super::packed::files()
             .into_iter()
             .find(|(packed, ..)| packed == name)
             .map(|(_, _, bytes)| bytes),

@@ -1,7 +1,7 @@
 //! Reports of what must never happen, and stops.
 
 use crate::arch::{ram, regs, trace, vectors::Frame};
-use crate::machine::{boot, console};
+use crate::machine::{console, packed};
 use crate::trap::esr;
 use platform::symbols::Place;
 
@@ -35,7 +35,7 @@ pub extern "C" fn el2_fault(frame: &Frame, kind: u64) {
     ]
     .get(kind as usize)
     .unwrap_or(&"exception");
-    let names = boot::symbols();
+    let names = packed::symbols();
     let elr = regs::elr_el2::read();
     let base = crate::arch::boot::image().start;
     log::error!(
@@ -57,7 +57,7 @@ pub extern "C" fn el2_fault(frame: &Frame, kind: u64) {
 pub fn panic(info: &core::panic::PanicInfo<'_>) {
     console::last_words();
     log::error!("panic: {info}");
-    let names = boot::symbols();
+    let names = packed::symbols();
     trace::backtrace(trace::frame_pointer(), |at| {
         log::error!("  called from {}", Place(at, names));
     });

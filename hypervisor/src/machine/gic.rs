@@ -16,7 +16,7 @@ use platform::mmio::Window;
 use spin::Once;
 use spin::mutex::SpinMutex;
 
-use super::{board, irq};
+use super::{cpus, private};
 use crate::arch::boot::MAX_CPUS;
 use crate::arch::{cache, gic_cpu, mmio};
 use crate::vgic::{GichRegisters, ListRegisters, Lr, Maintenance};
@@ -75,7 +75,7 @@ pub fn init(facts: &facts::Gic) -> Result<(), Error> {
         configuring: SpinMutex::new(()),
     };
     let boot = Target {
-        mpidr: board::this_mpidr(),
+        mpidr: cpus::this_mpidr(),
         mask: gic.distributor.own_mask(),
     };
     gic.distributor.init(boot)?;
@@ -107,7 +107,7 @@ fn v2(facts: &facts::Gic, signals_again: bool) -> Option<V2> {
 /// # Errors
 /// There is no redistributor for this CPU, or it does not answer.
 pub fn init_cpu() -> Result<(), Error> {
-    let (Some(gic), Some(index)) = (GIC.get(), board::this_cpu()) else {
+    let (Some(gic), Some(index)) = (GIC.get(), cpus::this_cpu()) else {
         return Ok(());
     };
     let local = local(gic)?;
@@ -131,7 +131,7 @@ fn local(gic: &Gic) -> Result<Local<Window>, Error> {
 
 /// This CPU's redistributor and the address of its first frame.
 fn redistributor(gic: &Gic) -> Result<(u64, Redistributor<Window>), Error> {
-    let mpidr = board::this_mpidr();
+    let mpidr = cpus::this_mpidr();
     let find = |&(base, window): &(u64, Window)| {
         let found = Redistributor::find(window, window.len(), gic.stride, mpidr).ok()?;
         Some((base + found.offset() as u64, found))
@@ -177,7 +177,7 @@ pub fn is_shared(intid: u32) -> bool {
 pub fn enable_private(intid: u32) {
     let local = GIC
         .get()
-        .and_then(|gic| gic.locals.get(board::this_cpu()?)?.get());
+        .and_then(|gic| gic.locals.get(cpus::this_cpu()?)?.get());
     if local.is_none_or(|local| local.set_enabled(intid, true).is_err()) {
         log::error!("private interrupt {intid} cannot be enabled");
     }
@@ -194,7 +194,7 @@ pub fn enable_shared(intid: u32, cpu: usize, edge: bool) {
     gic.distributor.set_route(
         intid,
         Target {
-            mpidr: board::mpidr(cpu),
+            mpidr: cpus::mpidr(cpu),
             mask,
         },
     );
@@ -267,7 +267,7 @@ pub fn deactivate(raw: u32) {
 pub fn send_sgi(intid: u32, index: usize) {
     let Some(gic) = GIC.get() else { return };
     if gic.v2.is_none() {
-        return gic_cpu::send_sgi(intid, board::mpidr(index));
+        return gic_cpu::send_sgi(intid, cpus::mpidr(index));
     }
     cache::dsb_ish();
     let mask = gic
@@ -391,7 +391,7 @@ impl ListRegisters for Lrs {
     }
 
     fn is_asserted(&self, physical: u32) -> bool {
-        irq::timer_line(physical).unwrap_or(true)
+        private::timer_line(physical).unwrap_or(true)
     }
 
     fn signals_again(&self) -> bool {

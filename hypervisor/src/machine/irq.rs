@@ -10,10 +10,11 @@ use platform::gic::its::LPI_BASE;
 use spin::Once;
 
 use super::gic::{self, Lrs};
+use super::private::{self, Private};
 use super::vcpu::VcpuRef;
 use super::vm::Vm;
-use super::{board, console, its, messages};
-use crate::arch::{cache, regs};
+use super::{board, console, cpus, its, messages};
+use crate::arch::cache;
 use crate::guest::map;
 use crate::vgic::{Effects, Kick, SgiKind};
 
@@ -31,25 +32,11 @@ pub enum Owner {
     Smmu(usize),
 }
 
-/// Private interrupts of the board, from its device tree.
-#[derive(Clone, Copy)]
-pub struct Private {
-    /// EL1 virtual timer.
-    pub virtual_timer: u32,
-    /// EL1 physical timer.
-    pub physical_timer: u32,
-    /// EL2 timer.
-    pub hyp_timer: u32,
-    /// Virtual GIC maintenance.
-    pub maintenance: u32,
-}
-
 static OWNERS: Once<BTreeMap<u32, Owner>> = Once::new();
-static PRIVATE: Once<Private> = Once::new();
 
 /// Says who owns what; once, before interrupts are enabled.
 pub fn set_owners(private: Private, shared: BTreeMap<u32, Owner>) {
-    PRIVATE.call_once(|| private);
+    private::set(private);
     OWNERS.call_once(|| shared);
 }
 
@@ -61,7 +48,7 @@ pub fn init_cpu() -> Result<(), platform::gic::Error> {
     gic::init_cpu()?;
     its::init_cpu();
     gic::enable_private(KICK_SGI);
-    if let Some(private) = PRIVATE.get() {
+    if let Some(private) = private::get() {
         for intid in [
             private.virtual_timer,
             private.physical_timer,
@@ -76,7 +63,7 @@ pub fn init_cpu() -> Result<(), platform::gic::Error> {
 
 /// Enables the board's own shared interrupts, at the boot CPU.
 pub fn enable_own() {
-    if board::this_cpu() != Some(0) {
+    if cpus::this_cpu() != Some(0) {
         return;
     }
     for (&intid, owner) in OWNERS.get().into_iter().flatten() {
@@ -90,7 +77,7 @@ pub fn enable_own() {
 
 /// Makes CPU `index` leave its guest or its sleep, if it is not this one.
 pub fn kick(index: usize) {
-    if board::this_cpu() != Some(index) {
+    if cpus::this_cpu() != Some(index) {
         gic::send_sgi(KICK_SGI, index);
     }
 }
@@ -145,7 +132,7 @@ fn handle(intid: u32) -> bool {
 }
 
 fn private(intid: u32) -> bool {
-    let Some(numbers) = PRIVATE.get() else {
+    let Some(numbers) = private::get() else {
         return false;
     };
     let guest = |number| {
@@ -155,7 +142,7 @@ fn private(intid: u32) -> bool {
         } else {
             // The line stays high until the timer is off, and nobody but us
             // would switch it off: this CPU would take it for ever.
-            silence_timers();
+            private::silence_timers();
         }
         running.is_some()
     };
@@ -176,27 +163,6 @@ fn private(intid: u32) -> bool {
         board::alarm();
     }
     false
-}
-
-/// Switches the guest's timers off. Afterwards their lines are low.
-pub fn silence_timers() {
-    regs::cntv_ctl_el0::write(0);
-    regs::cntp_ctl_el0::write(0);
-    cache::isb();
-}
-
-/// Whether the line of the guest's timer with this interrupt is high; `None`
-/// for an interrupt that is no timer's.
-pub fn timer_line(intid: u32) -> Option<bool> {
-    /// ENABLE 0, IMASK 1, ISTATUS 2 (DDI 0487, D24.10).
-    const ASSERTED: u64 = 0b101;
-    let numbers = PRIVATE.get()?;
-    let control = match intid {
-        _ if intid == numbers.virtual_timer => regs::cntv_ctl_el0::read(),
-        _ if intid == numbers.physical_timer => regs::cntp_ctl_el0::read(),
-        _ => return None,
-    };
-    Some(control & 0b111 == ASSERTED)
 }
 
 fn shared(intid: u32) -> bool {

@@ -15,7 +15,7 @@ use platform::tree::NodeId;
 use spin::Once;
 use spin::mutex::SpinMutex;
 
-use super::{board, gic};
+use super::{cpus, gic};
 use crate::arch::boot::MAX_CPUS;
 use crate::arch::dma::{GIC_MEMORY, GicMemory};
 use crate::arch::mmio;
@@ -80,7 +80,7 @@ fn one(facts: &facts::Its) -> Result<Its<Window, GicMemory>, Error> {
 
 /// Lets this CPU take LPIs, if the board's are used.
 pub fn init_cpu() {
-    let (Some(lpis), Some(cpu)) = (lpis(), board::this_cpu()) else {
+    let (Some(lpis), Some(cpu)) = (lpis(), cpus::this_cpu()) else {
         return;
     };
     let Some(tables) = lpis.tables.for_cpu() else {

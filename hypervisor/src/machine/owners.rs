@@ -4,9 +4,10 @@ use alloc::collections::BTreeMap;
 
 use platform::facts::Board;
 
-use super::boot::Stop;
-use super::irq::{Owner, Private};
+use super::irq::Owner;
+use super::private::Private;
 use super::smmus;
+use super::stop::Stop;
 use super::vm::Vm;
 
 /// A physical interrupt line that belongs to a VM.

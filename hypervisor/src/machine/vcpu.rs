@@ -59,7 +59,7 @@ impl VcpuRef {
     /// The vCPU stops running here: nothing of it stays in the CPU's virtual
     /// interrupt interface, and its timers are silent.
     pub fn leave(&self) {
-        super::irq::silence_timers();
+        super::private::silence_timers();
         super::irq::park(self);
         self.state().power.off();
     }
