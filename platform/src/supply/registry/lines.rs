@@ -1,0 +1,55 @@
+//! GPIO lines, and registers of whatever has them.
+use super::super::gpio::{Bank, GpioGate};
+use super::super::pl061::Pl061;
+use super::{Environment, OpenError, Suppliers};
+use crate::facts::reference::{Reference, references};
+use crate::facts::regions;
+use crate::probe::{Driver, driver_of};
+use crate::supply::Switch;
+use crate::tree::{NodeId, Tree};
+use alloc::sync::Arc;
+
+impl<E: Environment> Suppliers<E> {
+    pub(super) fn gate(
+        &mut self,
+        tree: &Tree<'_>,
+        gate: NodeId,
+    ) -> Result<Arc<dyn Switch>, OpenError> {
+        const NAME: &str = "enable-gpios";
+        let property = tree
+            .node(gate)
+            .property(NAME)
+            .ok_or(OpenError::Property(NAME))?;
+        let list = references(tree, property, "#gpio-cells").ok();
+        let first = list.and_then(|l| l.into_iter().next().flatten());
+        let Reference { provider, args } = first.ok_or(OpenError::Property(NAME))?;
+        let &[line, flags] = args.as_slice() else {
+            return Err(OpenError::Property(NAME));
+        };
+        let bank = self.bank(tree, provider)?;
+        if line >= bank.lines() {
+            return Err(OpenError::Unknown(line));
+        }
+        Ok(Arc::new(GpioGate::new(bank, line, flags)))
+    }
+
+    pub(super) fn bank(&mut self, tree: &Tree<'_>, id: NodeId) -> Result<Arc<dyn Bank>, OpenError> {
+        if let Some(bank) = self.banks.get(&id) {
+            return Ok(bank.clone());
+        }
+        if driver_of(tree, id) != Some(Driver::Pl061) {
+            return Err(OpenError::NoDriver);
+        }
+        let bank: Arc<dyn Bank> = Arc::new(Pl061::new(self.registers(tree, id)?));
+        self.banks.insert(id, bank.clone());
+        Ok(bank)
+    }
+
+    pub(super) fn registers(&self, tree: &Tree<'_>, id: NodeId) -> Result<E::Registers, OpenError> {
+        let region = regions(tree, id).first().copied().flatten();
+        let region = region.ok_or(OpenError::Property("reg"))?;
+        self.environment
+            .registers(region)
+            .ok_or(OpenError::Registers)
+    }
+}
