@@ -8,7 +8,7 @@ use platform::facts::{Smmu, SmmuKind, SmmuModel};
 use platform::fdt::Blob;
 use platform::probe::driver_of;
 use platform::region::Region;
-use platform::supply::{SupplyKind, qcom};
+use platform::supply::{SupplyKind, lacks};
 use stagegate::command::Survey;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -89,10 +89,9 @@ fn has_drivers(survey: &Survey<'_>, smmu: &Smmu) -> bool {
         .iter()
         .map(|s| (SupplyKind::PowerDomain, s));
     clocks.chain(domains).all(|(kind, supply)| {
-        let node = survey.tree.node(supply.provider);
         let number = supply.args.first().copied().unwrap_or(0);
-        let known = qcom::table(&node).is_none() || qcom::knows(&node, kind, number);
-        driver_of(&survey.tree, supply.provider).is_some() && known
+        let lacking = lacks(&survey.tree, supply.provider, kind, number);
+        driver_of(&survey.tree, supply.provider).is_some() && !lacking
     })
 }
 

@@ -7,7 +7,7 @@ use super::{DEFAULT_IDLE_DELAY_US, MAX_DELAY_US, Reader};
 use crate::facts::Smmu;
 use crate::facts::reference::Supply;
 use crate::facts::smmu::Tbu;
-use crate::supply::{SupplyKind, qcom};
+use crate::supply::{SupplyKind, lacks};
 use crate::tree::NodeId;
 use alloc::format;
 use alloc::string::String;
@@ -111,9 +111,8 @@ fn check_numbers(r: &mut Reader<'_, '_>, id: NodeId, (clocks, domains): (&[Suppl
         .iter()
         .map(|s| (SupplyKind::PowerDomain, "power-domains", s));
     for (kind, property, supply) in clocks.chain(domains) {
-        let node = r.tree.node(supply.provider);
         let number = supply.args.first().copied().unwrap_or(0);
-        if qcom::table(&node).is_some() && !qcom::knows(&node, kind, number) {
+        if lacks(r.tree, supply.provider, kind, number) {
             let what = format!("no driver for number {number} of {}", supply.path);
             let remedy = "leave it to firmware and set stagegate,always-on";
             r.error("supply-number", (id, property), what, remedy);

@@ -1,6 +1,7 @@
 //! What a node of the tree depends on, and which driver of ours serves it.
 use crate::facts::reference::references;
 use crate::fdt::Node;
+use crate::supply::{bank, qcom, rockchip};
 use crate::tree::{NodeId, Tree};
 use alloc::vec::Vec;
 
@@ -15,6 +16,8 @@ pub enum Driver {
     GpioGate,
     /// PL061 GPIO controller.
     Pl061,
+    /// Another GPIO controller, with a layout of its own.
+    Gpio,
     /// SCMI firmware reached by SMC, HVC or a mailbox.
     Scmi,
     /// A protocol below SCMI firmware.
@@ -25,6 +28,8 @@ pub enum Driver {
     EemiClock,
     /// Qualcomm clock controller with a table of its own.
     Qualcomm,
+    /// Rockchip clock unit or power controller with a table of its own.
+    Rockchip,
 }
 
 const DRIVERS: &[(&str, Driver)] = &[
@@ -44,8 +49,14 @@ const DRIVERS: &[(&str, Driver)] = &[
 pub fn driver_of(tree: &Tree<'_>, id: NodeId) -> Option<Driver> {
     let node = tree.node(id);
     let listed = DRIVERS.iter().find(|(name, _)| node.is_compatible(name));
-    if crate::supply::qcom::table(&node).is_some() {
+    if qcom::table(&node).is_some() {
         return Some(Driver::Qualcomm);
+    }
+    if rockchip::table(&node).is_some() {
+        return Some(Driver::Rockchip);
+    }
+    if bank::is_known(&node) {
+        return Some(Driver::Gpio);
     }
     listed.map(|&(_, driver)| driver).or_else(|| {
         let parent = tree.node(tree.parent(id)?);
@@ -63,7 +74,10 @@ impl Driver {
     /// Whether the clocks a controller itself consumes matter to us. Those of
     /// an SoC's clock controller are crystals the SoC cannot run without.
     const fn needs_inputs(self) -> bool {
-        !matches!(self, Self::Qualcomm | Self::EemiClock | Self::Pl061)
+        !matches!(
+            self,
+            Self::Qualcomm | Self::Rockchip | Self::EemiClock | Self::Pl061 | Self::Gpio
+        )
     }
 }
 
@@ -83,6 +97,13 @@ pub fn suppliers_of(tree: &Tree<'_>, id: NodeId) -> Vec<NodeId> {
     if driver.is_none_or(Driver::needs_inputs) {
         for &(property, cells) in LISTS {
             list.extend(named(tree, &tree.node(id), property, cells));
+        }
+    }
+    if driver == Some(Driver::Rockchip) {
+        // Each domain of a power controller has a node, which names the clocks
+        // of its transitions.
+        for domain in tree.subtree(id).filter(|&domain| domain != id) {
+            list.extend(named(tree, &tree.node(domain), "clocks", "#clock-cells"));
         }
     }
     if matches!(driver, Some(Driver::ScmiProtocol | Driver::EemiClock)) {

@@ -13,6 +13,7 @@
         clippy::arithmetic_side_effects
     )
 )]
+pub mod bank;
 mod counted;
 pub mod eemi;
 pub mod fixed;
@@ -22,6 +23,7 @@ pub mod pl061;
 pub mod poll;
 pub mod qcom;
 mod registry;
+pub mod rockchip;
 pub mod scmi;
 mod smc;
 #[cfg(test)]
@@ -30,7 +32,27 @@ mod tests;
 pub use counted::Counted;
 pub use registry::{Environment, OpenError, Services, Suppliers, SupplyKind};
 
+use crate::tree::{NodeId, Tree};
 use core::fmt;
+
+/// Whether a provider that has a table of its clocks and domains lacks this
+/// one.
+#[must_use]
+pub fn lacks(tree: &Tree<'_>, provider: NodeId, kind: SupplyKind, number: u32) -> bool {
+    let node = tree.node(provider);
+    if qcom::table(&node).is_some() {
+        return !qcom::knows(&node, kind, number);
+    }
+    match rockchip::table(&node) {
+        None => false,
+        Some((own, _)) if own != kind => true,
+        Some((SupplyKind::Clock, table)) => table.gate(number).is_none(),
+        Some((SupplyKind::PowerDomain, table)) => {
+            table.domain(number).is_none()
+                || rockchip::domain_node(tree, provider, number).is_none()
+        }
+    }
+}
 
 /// A clock or power domain.
 ///

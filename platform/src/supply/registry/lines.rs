@@ -1,4 +1,5 @@
 //! GPIO lines, and registers of whatever has them.
+use super::super::bank::{self, GpioBank};
 use super::super::gpio::{Bank, GpioGate};
 use super::super::pl061::Pl061;
 use super::{Environment, OpenError, Suppliers};
@@ -37,12 +38,30 @@ impl<E: Environment> Suppliers<E> {
         if let Some(bank) = self.banks.get(&id) {
             return Ok(bank.clone());
         }
-        if driver_of(tree, id) != Some(Driver::Pl061) {
-            return Err(OpenError::NoDriver);
-        }
-        let bank: Arc<dyn Bank> = Arc::new(Pl061::new(self.registers(tree, id)?));
+        let bank: Arc<dyn Bank> = match driver_of(tree, id) {
+            Some(Driver::Pl061) => Arc::new(Pl061::new(self.registers(tree, id)?)),
+            Some(Driver::Gpio) => Arc::new(self.layout(tree, id)?),
+            _ => return Err(OpenError::NoDriver),
+        };
         self.banks.insert(id, bank.clone());
         Ok(bank)
+    }
+
+    /// A controller of which only the layout is special.
+    fn layout(&self, tree: &Tree<'_>, id: NodeId) -> Result<GpioBank<E::Registers>, OpenError> {
+        let node = tree.node(id);
+        let (holder, base) = if bank::is_in_parent(&node) {
+            let base = node.property("offset").and_then(|p| p.u32());
+            let base = base.ok_or(OpenError::Property("offset"))?;
+            (tree.parent(id).ok_or(OpenError::Property("reg"))?, base)
+        } else {
+            (id, 0)
+        };
+        if bank::is_big_endian(&node) {
+            return Err(OpenError::Property("little-endian"));
+        }
+        let base = usize::try_from(base).map_err(|_| OpenError::Property("offset"))?;
+        GpioBank::new(self.registers(tree, holder)?, &node, base).ok_or(OpenError::NoDriver)
     }
 
     pub(super) fn registers(&self, tree: &Tree<'_>, id: NodeId) -> Result<E::Registers, OpenError> {

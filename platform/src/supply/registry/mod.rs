@@ -1,6 +1,7 @@
 //! From a phandle in the device tree to a switch.
 mod firmware;
 mod lines;
+mod rockchip;
 
 use super::eemi::{EemiClock, EemiNode};
 use super::fixed::Fixed;
@@ -84,6 +85,29 @@ impl fmt::Display for OpenError {
     }
 }
 
+/// A clock or domain: what it is, whose, and its specifier.
+type Wanted = (SupplyKind, NodeId, Vec<u32>);
+
+/// What has to be on before, and as long as, one of `provider`'s is.
+fn parents_of(
+    tree: &Tree<'_>,
+    driver: Driver,
+    kind: SupplyKind,
+    (provider, args): (NodeId, &[u32]),
+) -> Result<Vec<Wanted>, OpenError> {
+    match driver {
+        Driver::GpioGate | Driver::FixedFactor => clocks_of(tree, provider),
+        Driver::Rockchip => rockchip::parents(tree, kind, (provider, args)),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn clocks_of(tree: &Tree<'_>, id: NodeId) -> Result<Vec<Wanted>, OpenError> {
+    let listed = supplies(tree, id, CLOCKS).map_err(|_| OpenError::Property("clocks"))?;
+    let clock = |supply: Supply| (SupplyKind::Clock, supply.provider, supply.args);
+    Ok(listed.into_iter().map(clock).collect())
+}
+
 type Key = (NodeId, SupplyKind, Vec<u32>);
 
 /// Opens supplies and shares them.
@@ -93,6 +117,7 @@ pub struct Suppliers<E: Environment> {
     banks: BTreeMap<NodeId, Arc<dyn Bank>>,
     channels: BTreeMap<NodeId, Arc<Channel<E::Registers>>>,
     controllers: BTreeMap<NodeId, Arc<qcom::Controller<E::Registers>>>,
+    windows: BTreeMap<NodeId, Arc<E::Registers>>,
 }
 
 /// Longest chain of clocks derived from each other.
@@ -108,6 +133,7 @@ impl<E: Environment> Suppliers<E> {
             banks: BTreeMap::new(),
             channels: BTreeMap::new(),
             controllers: BTreeMap::new(),
+            windows: BTreeMap::new(),
         }
     }
 
@@ -143,18 +169,9 @@ impl<E: Environment> Suppliers<E> {
         let driver = driver_of(tree, provider).ok_or(OpenError::NoDriver)?;
         let own = self.own(tree, driver, kind, (provider, args))?;
         let mut parents: Vec<Arc<dyn Switch>> = Vec::new();
-        if matches!(driver, Driver::GpioGate | Driver::FixedFactor) {
-            let listed = supplies(tree, provider, CLOCKS);
-            for parent in listed.map_err(|_| OpenError::Property("clocks"))? {
-                let parent = self.open_at(
-                    tree,
-                    SupplyKind::Clock,
-                    parent.provider,
-                    &parent.args,
-                    depth.saturating_add(1),
-                )?;
-                parents.push(parent);
-            }
+        for (kind, provider, args) in parents_of(tree, driver, kind, (provider, args))? {
+            let depth = depth.saturating_add(1);
+            parents.push(self.open_at(tree, kind, provider, &args, depth)?);
         }
         let switch: Arc<dyn Switch> = Arc::new(Counted::new(own, parents));
         self.open.insert(key, switch.clone());
@@ -191,7 +208,11 @@ impl<E: Environment> Suppliers<E> {
                 let controller = self.controller(tree, provider)?;
                 qcom::switch(controller, services, kind, number).ok_or(OpenError::Unknown(number))
             }
-            Driver::Pl061 | Driver::Scmi => Err(OpenError::NoDriver),
+            Driver::Rockchip => {
+                let number = number.ok_or(OpenError::Property("#clock-cells"))?;
+                self.rockchip(tree, kind, (provider, number))
+            }
+            Driver::Gpio | Driver::Pl061 | Driver::Scmi => Err(OpenError::NoDriver),
         }
     }
 
@@ -216,7 +237,7 @@ impl<E: Environment> Suppliers<E> {
         let result = match driver_of(tree, id) {
             Some(Driver::FixedClock | Driver::FixedFactor | Driver::ScmiProtocol) => Ok(()),
             Some(Driver::GpioGate) => self.gate(tree, id).map(drop),
-            Some(Driver::Pl061) => self.bank(tree, id).map(drop),
+            Some(Driver::Gpio | Driver::Pl061) => self.bank(tree, id).map(drop),
             Some(Driver::Scmi) => self.channel(tree, id).and_then(|channel| {
                 const BASE: u32 = 0x10;
                 channel.version(BASE).map(drop).map_err(OpenError::Firmware)
@@ -235,6 +256,7 @@ impl<E: Environment> Suppliers<E> {
                 })
             }
             Some(Driver::Qualcomm) => self.controller(tree, id).map(drop),
+            Some(Driver::Rockchip) => self.window(tree, id).map(drop),
             None => Err(OpenError::NoDriver),
         };
         match result {

@@ -9,13 +9,16 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use spin::Mutex;
 
 type Hook = fn(&mut BTreeMap<usize, u32>, usize, u32);
+type ReadHook = fn(&mut BTreeMap<usize, u32>, usize);
 
-/// A register file. A hook may do what hardware does on a write.
+/// A register file. Hooks may do what hardware does on a write, and what has
+/// become of that by a read.
 #[derive(Clone)]
 pub(super) struct Registers {
     pub(super) file: Arc<Mutex<BTreeMap<usize, u32>>>,
     pub(super) writes: Arc<Mutex<Vec<(usize, u32)>>>,
     hook: Hook,
+    read: ReadHook,
 }
 
 /// A register that just keeps what is written.
@@ -29,6 +32,15 @@ impl Registers {
             file: Arc::default(),
             writes: Arc::default(),
             hook,
+            read: |_, _| {},
+        }
+    }
+
+    /// The same with a hook that runs before each read.
+    pub(super) fn late(hook: Hook, read: ReadHook) -> Self {
+        Self {
+            read,
+            ..Self::new(hook)
         }
     }
 
@@ -45,7 +57,9 @@ impl Mmio for Registers {
         self.read32(offset) as u16
     }
     fn read32(&self, offset: usize) -> u32 {
-        self.file.lock().get(&offset).copied().unwrap_or(0)
+        let mut file = self.file.lock();
+        (self.read)(&mut file, offset);
+        file.get(&offset).copied().unwrap_or(0)
     }
     fn read64(&self, offset: usize) -> u64 {
         u64::from(self.read32(offset))

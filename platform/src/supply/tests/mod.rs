@@ -1,5 +1,7 @@
 //! Every driver against a fake register file or a fake firmware.
+mod banks;
 mod fake;
 mod firmware;
 mod registers;
 mod registry;
+mod rockchip;

@@ -245,3 +245,86 @@ fn a_mailbox_rings_its_own_bit() {
         Probed::Failed("no driver")
     );
 }
+
+/// A gate goes on behind those above it; a domain after the clocks of its
+/// transitions and the domain it is part of.
+#[test]
+fn rockchips_gates_and_domains_follow_their_tree() {
+    let bytes = crate::dts::compile(super::rockchip::SOURCE).unwrap();
+    let tree = Tree::new(Blob::check(&bytes).unwrap());
+    let windows = Windows::default();
+    let pmu = Registers::new(keep);
+    pmu.set(0x290, u32::MAX);
+    windows.lock().insert(0xfd8d_8000, pmu.clone());
+    let mut suppliers = Suppliers::new(Fakes {
+        windows: windows.clone(),
+        world: World::silent(),
+        told: Arc::default(),
+    });
+    let user = tree.find("/user").unwrap();
+    let mut open = |kind, list| {
+        let listed = supplies(&tree, user, list).unwrap();
+        let open = |s: &Supply| suppliers.open(&tree, kind, s);
+        listed.iter().map(open).collect::<Opened>()
+    };
+    let clocks = open(SupplyKind::Clock, CLOCKS);
+    let domains = open(SupplyKind::PowerDomain, POWER_DOMAINS);
+    let cru = windows.lock()[&0xfd7c_0000].clone();
+    clocks[0].as_ref().unwrap().enable().unwrap();
+    let started = [(0x880, 1 << 22), (0x880, 1 << 24), (0x888, 1 << 23)];
+    assert_eq!(*cru.writes.lock(), started);
+    // The other clock is one of those, so it stays when the first stops.
+    clocks[1].as_ref().unwrap().enable().unwrap();
+    clocks[0].as_ref().unwrap().disable().unwrap();
+    assert_eq!(cru.writes.lock()[3..], [(0x888, 1 << 23 | 1 << 7)]);
+    cru.writes.lock().clear();
+    domains[0].as_ref().unwrap().enable().unwrap();
+    let order: Vec<_> = cru.writes.lock().iter().map(|w| w.1.ilog2()).collect();
+    assert_eq!(order, [16, 23], "what already runs is not started again");
+    assert_eq!(*pmu.writes.lock(), [(0x110, 1 << 21)], "the outer domain");
+    let unknown = |n: usize| domains[n].as_ref().err().copied();
+    assert_eq!(unknown(1), Some(OpenError::Unknown(33)));
+    assert_eq!(unknown(2), Some(OpenError::Unknown(9)));
+    let power = "/power-management@fd8d8000/power-controller";
+    let power = tree.find(power).unwrap();
+    assert_eq!(suppliers.probe(&tree, power), Probed::Ready);
+    let needs = crate::probe::suppliers_of(&tree, power);
+    assert_eq!(
+        needs,
+        [tree.find("/clock-controller@fd7c0000").unwrap()],
+        "the clocks of its domains come from there"
+    );
+}
+
+/// A clock behind a line of each kind of bank that the registry has to look
+/// up in a special way.
+#[test]
+fn banks_are_found_where_their_nodes_say() {
+    const SOURCE: &str = r#"/dts-v1/; / { #address-cells = <1>; #size-cells = <1>;
+        syscon@1000 { compatible = "syscon"; reg = <0x1000 0x2000>;
+            inner: gpio { compatible = "marvell,armada-8k-gpio"; offset = <0x40>; ngpios = <20>;
+                #gpio-cells = <2>; };
+            lost: gpio2 { compatible = "marvell,armada-8k-gpio"; #gpio-cells = <2>; }; };
+        big: gpio@5000 { compatible = "fsl,qoriq-gpio"; reg = <0x5000 0x100>; #gpio-cells = <2>; };
+        g0: g0 { compatible = "gpio-gate-clock"; #clock-cells = <0>; enable-gpios = <&inner 3 0>; };
+        g1: g1 { compatible = "gpio-gate-clock"; #clock-cells = <0>; enable-gpios = <&inner 20 0>; };
+        g2: g2 { compatible = "gpio-gate-clock"; #clock-cells = <0>; enable-gpios = <&lost 3 0>; };
+        g3: g3 { compatible = "gpio-gate-clock"; #clock-cells = <0>; enable-gpios = <&big 3 0>; };
+        user { clocks = <&g0>, <&g1>, <&g2>, <&g3>; }; };"#;
+    let bytes = crate::dts::compile(SOURCE).unwrap();
+    let tree = Tree::new(Blob::check(&bytes).unwrap());
+    let windows = Windows::default();
+    let mut suppliers = Suppliers::new(Fakes {
+        windows: windows.clone(),
+        world: World::silent(),
+        told: Arc::default(),
+    });
+    let listed = supplies(&tree, tree.find("/user").unwrap(), CLOCKS).unwrap();
+    let mut open = |n: usize| suppliers.open(&tree, SupplyKind::Clock, &listed[n]);
+    open(0).unwrap().enable().unwrap();
+    let window = windows.lock()[&0x1000].clone();
+    assert_eq!(window.file.lock()[&0x40], 1 << 3);
+    assert_eq!(open(1).err(), Some(OpenError::Unknown(20)));
+    assert_eq!(open(2).err(), Some(OpenError::Property("offset")));
+    assert_eq!(open(3).err(), Some(OpenError::Property("little-endian")));
+}
