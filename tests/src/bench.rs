@@ -47,7 +47,7 @@ pub fn run() -> Result<()> {
 }
 
 /// What the image takes, in bytes.
-fn image_size() -> Result<Value> {
+pub fn image_size() -> Result<Value> {
     let path = paths::hypervisor()?;
     let elf = fs::read(&path).map_err(context(path.display()))?;
     let sizes = image::sizes(&elf)?;
@@ -65,7 +65,7 @@ fn counting(machine: Machine) -> Machine {
 }
 
 /// The bare-metal guest's own measurements.
-fn traps() -> Result<Vec<(String, u64)>> {
+pub fn traps() -> Result<Vec<(String, u64)>> {
     let machine = counting(Machine::virt(1, 1024));
     let dir = paths::fresh_dir("bench-traps")?;
     let mut running = cases::start_with_device(machine, 1, "bench,dmabench,msgbench", &dir)?;
@@ -78,7 +78,7 @@ fn traps() -> Result<Vec<(String, u64)>> {
 
 /// Instructions from reset to the guest's `/init`, with and without
 /// Stagegate. Without it the kernel starts at EL1, as a guest does.
-fn boot() -> Result<Value> {
+pub fn boot() -> Result<Value> {
     let kernel = paths::kernel("6.12")?;
     let args = bootargs(NAME, 1, MEMORY_MIB, "");
     let mut bare = counting(Machine::bare(1, MEMORY_MIB));

@@ -1,7 +1,9 @@
 //! `make bench`. With `smmu ENGINE STATE CASE SHAPE` one case of the SMMU
-//! drivers, for callgrind; with `smmu` all of them; with `nvme` the disk's figures alone.
+//! drivers, for callgrind; with `smmu` all of them; with `nvme`, `boot`,
+//! `traps` or `image` those figures alone.
 
-use stagegate_tests::bench::smmu;
+use stagegate_tests::bench::{self, smmu};
+use std::fmt::Debug;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -16,13 +18,21 @@ fn main() -> ExitCode {
             smmu::figures();
             return ExitCode::SUCCESS;
         }
-        ["nvme"] => {
-            println!("{:?}", stagegate_tests::bench::nvme::reads());
-            return ExitCode::SUCCESS;
-        }
+        ["nvme"] => return alone(bench::nvme::reads()),
+        ["boot"] => return alone(bench::boot()),
+        ["traps"] => return alone(bench::traps()),
+        ["image"] => return alone(bench::image_size()),
         _ => {}
     }
-    match stagegate_tests::bench::run() {
+    end(bench::run())
+}
+
+fn alone<T: Debug>(figures: stagegate_tests::Result<T>) -> ExitCode {
+    end(figures.map(|figures| println!("{figures:#?}")))
+}
+
+fn end(result: stagegate_tests::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
