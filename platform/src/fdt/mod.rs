@@ -209,6 +209,13 @@ impl<'a> Blob<'a> {
         be32(self.bytes.get(..self.structure_end)?, at)
     }
 
+    /// Whether the string at `offset` of the strings block is `wanted`.
+    fn is_string(&self, offset: u32, wanted: &str) -> bool {
+        let rest = self.strings.get(offset as usize..);
+        let rest = rest.and_then(|bytes| bytes.strip_prefix(wanted.as_bytes()));
+        rest.is_some_and(|bytes| bytes.first() == Some(&0))
+    }
+
     fn string(&self, offset: u32) -> Option<&'a str> {
         text(self.strings.get(offset as usize..)?)
     }
@@ -216,8 +223,13 @@ impl<'a> Blob<'a> {
 
 /// The NUL-terminated UTF-8 text at the start of `bytes`.
 fn text(bytes: &[u8]) -> Option<&str> {
+    core::str::from_utf8(terminated(bytes)?).ok()
+}
+
+/// What stands before the first NUL of `bytes`.
+fn terminated(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.iter().position(|&b| b == 0)?;
-    core::str::from_utf8(bytes.get(..end)?).ok()
+    bytes.get(..end)
 }
 
 /// Next multiple of four.

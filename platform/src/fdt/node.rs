@@ -1,5 +1,5 @@
 //! Nodes and properties of a checked blob, by offset, without a heap.
-use super::{BEGIN_NODE, Blob, END_NODE, NOP, PROP, align4, be32, text};
+use super::{BEGIN_NODE, Blob, END_NODE, NOP, PROP, align4, be32, terminated, text};
 
 /// A node of a checked blob.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,9 @@ impl<'a> Node<'a> {
     /// Full name with unit address; empty for the root.
     #[must_use]
     pub fn name(&self) -> &'a str {
-        self.name_and_body().map_or("", |(name, _)| name)
+        self.name_at()
+            .and_then(|at| text(self.blob.bytes.get(at..)?))
+            .unwrap_or("")
     }
 
     /// Name without the unit address.
@@ -42,16 +44,16 @@ impl<'a> Node<'a> {
         name.split_once('@').map_or(name, |(base, _)| base)
     }
 
-    fn name_and_body(&self) -> Option<(&'a str, usize)> {
-        let token = skip_nops(&self.blob, self.offset)?;
-        let start = token.checked_add(4)?;
-        let name = text(self.blob.bytes.get(start..)?)?;
-        let body = align4(start.checked_add(name.len())?.checked_add(1)?)?;
-        Some((name, body))
+    /// Offset of the name.
+    fn name_at(&self) -> Option<usize> {
+        token(&self.blob, self.offset)?.0.checked_add(4)
     }
 
-    fn body(&self) -> usize {
-        self.name_and_body().map_or(usize::MAX, |(_, body)| body)
+    /// Offset of what follows the name.
+    fn body(&self) -> Option<usize> {
+        let start = self.name_at()?;
+        let len = terminated(self.blob.bytes.get(start..)?)?.len();
+        align4(start.checked_add(len)?.checked_add(1)?)
     }
 
     /// The node's own properties in order.
@@ -59,21 +61,28 @@ impl<'a> Node<'a> {
     pub fn properties(&self) -> Properties<'a> {
         Properties {
             blob: self.blob,
-            at: self.body(),
+            at: self.body().unwrap_or(usize::MAX),
         }
     }
 
     /// The property called `name`.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<Prop<'a>> {
-        self.properties().find(|p| p.name == name)
+        let mut properties = self.properties();
+        while let Some((found, value)) = properties.step() {
+            if self.blob.is_string(found, name) {
+                let name = self.blob.string(found)?;
+                return Some(Prop { name, value });
+            }
+        }
+        None
     }
 
     /// The node's children in order.
     #[must_use]
     pub fn children(&self) -> Children<'a> {
         let mut properties = self.properties();
-        properties.by_ref().for_each(drop);
+        while properties.step().is_some() {}
         Children {
             blob: self.blob,
             at: properties.at,
@@ -191,20 +200,30 @@ pub struct Properties<'a> {
     at: usize,
 }
 
-impl<'a> Iterator for Properties<'a> {
-    type Item = Prop<'a>;
-
-    fn next(&mut self) -> Option<Prop<'a>> {
-        let at = skip_nops(&self.blob, self.at)?;
-        if self.blob.word(at)? != PROP {
+impl<'a> Properties<'a> {
+    /// The next property's value, and where the strings block has its name:
+    /// looking for a property reads the names of all before it, so they are
+    /// compared where they lie.
+    fn step(&mut self) -> Option<(u32, &'a [u8])> {
+        let (at, PROP) = token(&self.blob, self.at)? else {
             return None;
-        }
+        };
         let len = self.blob.word(at.checked_add(4)?)? as usize;
-        let name = self.blob.string(self.blob.word(at.checked_add(8)?)?)?;
+        let name = self.blob.word(at.checked_add(8)?)?;
         let start = at.checked_add(12)?;
         let end = start.checked_add(len)?;
         let value = self.blob.bytes.get(start..end)?;
         self.at = align4(end)?;
+        Some((name, value))
+    }
+}
+
+impl<'a> Iterator for Properties<'a> {
+    type Item = Prop<'a>;
+
+    fn next(&mut self) -> Option<Prop<'a>> {
+        let (name, value) = self.step()?;
+        let name = self.blob.string(name)?;
         Some(Prop { name, value })
     }
 }
@@ -220,20 +239,22 @@ impl<'a> Iterator for Children<'a> {
     type Item = Node<'a>;
 
     fn next(&mut self) -> Option<Node<'a>> {
-        let at = skip_nops(&self.blob, self.at)?;
-        if self.blob.word(at)? != BEGIN_NODE {
+        let (at, BEGIN_NODE) = token(&self.blob, self.at)? else {
             return None;
-        }
+        };
         self.at = skip_node(&self.blob, at)?;
         Some(Node::at(self.blob, at))
     }
 }
 
-fn skip_nops(blob: &Blob<'_>, mut at: usize) -> Option<usize> {
-    while blob.word(at)? == NOP {
-        at = at.checked_add(4)?;
+/// The next token that is no NOP, and its offset.
+fn token(blob: &Blob<'_>, mut at: usize) -> Option<(usize, u32)> {
+    loop {
+        match blob.word(at)? {
+            NOP => at = at.checked_add(4)?,
+            token => return Some((at, token)),
+        }
     }
-    Some(at)
 }
 
 /// Offset after the END_NODE that closes the node beginning at `at`.
@@ -242,7 +263,7 @@ fn skip_node(blob: &Blob<'_>, mut at: usize) -> Option<usize> {
     loop {
         match blob.word(at)? {
             BEGIN_NODE => {
-                at = Node::at(*blob, at).body();
+                at = Node::at(*blob, at).body()?;
                 depth = depth.checked_add(1)?;
             }
             PROP => {

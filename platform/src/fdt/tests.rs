@@ -33,6 +33,9 @@ fn a_checked_tree_reads_back() {
         (None, Some(3), None)
     );
     assert_eq!(root.property("empty").unwrap().value, b"");
+    assert_eq!(root.property("compatible").unwrap().name, "compatible");
+    let others = ["compat", "compatible2", "ompatible", ""];
+    assert!(others.iter().all(|name| root.property(name).is_none()));
 }
 
 #[test]
