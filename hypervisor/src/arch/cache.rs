@@ -10,11 +10,12 @@ fn line_size() -> u64 {
     4 << ((ctr >> 16) & 0xf)
 }
 
-/// Defines maintenance by address, eight lines in a turn: a VM's whole memory
-/// passes through here when it starts.
+/// Defines maintenance by address, eight lines in a turn: kernels and RAM disks
+/// pass through here when a VM starts.
 macro_rules! by_line {
     ($(#[$doc:meta])* $name:ident, $op:literal) => {
         $(#[$doc])*
+        #[inline(never)]
         pub fn $name(start: u64, len: u64) {
             let line = line_size();
             let mut at = start & !(line - 1);
@@ -56,31 +57,35 @@ by_line! {
     clean_invalidate, "civac"
 }
 
-/// Zeroes page-aligned RAM, by whole blocks where the CPU can (`DC ZVA`): this
-/// is what a VM's memory costs at each start.
+/// Zeroes page-aligned RAM and cleans it to the point of coherency, so that no
+/// observer with its caches off reads what stood there: this is what a VM's
+/// memory costs at each start, so each line is done with in one pass where the
+/// CPU can zero a line (`DC ZVA`).
 ///
 /// Only `Extent::scrub` calls it, which vouches for the range.
-pub(super) fn zero(start: u64, len: u64) {
+pub(super) fn scrub(start: u64, len: u64) {
+    /// Blocks in a turn.
+    const TURN: u64 = 8;
     let dczid: u64;
     // SAFETY: reads a constant register.
     unsafe { asm!("mrs {}, dczid_el0", out(reg) dczid, options(nomem, nostack, preserves_flags)) };
     let (block, prohibited) = (4 << (dczid & 0xf), dczid & 0x10 != 0);
-    if prohibited || !start.is_multiple_of(block) || !len.is_multiple_of(4 * block) {
+    let whole = start.is_multiple_of(block) && len.is_multiple_of(TURN * block);
+    if prohibited || block != line_size() || !whole || len == 0 {
         // SAFETY: the range is an extent: mapped RAM without Rust objects.
         unsafe { core::ptr::write_bytes(start as *mut u8, 0, len as usize) };
+        clean_invalidate(start, len);
         return;
     }
     let end = start + len;
     // SAFETY: as above; each block lies wholly inside the range.
     unsafe {
         asm!("2:",
-             "dc zva, {at}", "add {at}, {at}, {block}",
-             "dc zva, {at}", "add {at}, {at}, {block}",
-             "dc zva, {at}", "add {at}, {at}, {block}",
-             "dc zva, {at}", "add {at}, {at}, {block}",
-             "cmp {at}, {end}", "b.lo 2b",
+             ".rept {turn}", "dc zva, {at}", "dc civac, {at}", "add {at}, {at}, {block}", ".endr",
+             "cmp {at}, {end}", "b.lo 2b", turn = const TURN,
              at = inout(reg) start => _, block = in(reg) block, end = in(reg) end, options(nostack));
     }
+    dsb_sy();
 }
 
 /// Makes instructions written to memory visible to every CPU's fetches.

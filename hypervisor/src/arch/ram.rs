@@ -92,19 +92,18 @@ impl Extent {
     /// Fills it with zeros and cleans it to memory, so that neither a CPU with
     /// caches off nor a device can read what stood there.
     pub fn scrub(self) {
-        super::cache::zero(self.start, self.len);
-        super::cache::clean_invalidate(self.start, self.len);
+        super::cache::scrub(self.start, self.len);
     }
 }
 
-/// Copies as many whole blocks of 64 bytes as there are, if both sides are
+/// Copies as many whole blocks of 256 bytes as there are, if both sides are
 /// aligned to words, and says how many bytes that was. Kernels and RAM disks are
 /// large, and the compiler's own copy is made for small things.
 ///
 /// Only `Extent::write` calls it, which has checked `to`.
 fn bulk(to: u64, data: &[u8]) -> usize {
     let from = data.as_ptr() as u64;
-    let len = data.len() & !63;
+    let len = data.len() & !255;
     if len == 0 || !from.is_multiple_of(8) || !to.is_multiple_of(8) {
         return 0;
     }
@@ -112,13 +111,13 @@ fn bulk(to: u64, data: &[u8]) -> usize {
     // slice, the target an extent that the caller has checked.
     unsafe {
         core::arch::asm!(
-            "2:",
-            "ldp {a}, {b}, [{from}]", "ldp {c}, {d}, [{from}, #16]",
-            "ldp {e}, {f}, [{from}, #32]", "ldp {g}, {h}, [{from}, #48]",
-            "stp {a}, {b}, [{to}]", "stp {c}, {d}, [{to}, #16]",
-            "stp {e}, {f}, [{to}, #32]", "stp {g}, {h}, [{to}, #48]",
-            "add {from}, {from}, #64", "add {to}, {to}, #64",
-            "subs {left}, {left}, #64", "b.ne 2b",
+            "2:", ".rept 4",
+            "ldp {a}, {b}, [{from}], #16", "ldp {c}, {d}, [{from}], #16",
+            "ldp {e}, {f}, [{from}], #16", "ldp {g}, {h}, [{from}], #16",
+            "stp {a}, {b}, [{to}], #16", "stp {c}, {d}, [{to}], #16",
+            "stp {e}, {f}, [{to}], #16", "stp {g}, {h}, [{to}], #16",
+            ".endr",
+            "subs {left}, {left}, #256", "b.ne 2b",
             a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
             e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
             from = inout(reg) from => _, to = inout(reg) to => _, left = inout(reg) len => _,
