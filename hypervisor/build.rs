@@ -11,6 +11,7 @@ fn main() {
             "--no-dynamic-linker",
             "-znorelro",
             "--gc-sections",
+            "--icf=all",
             "-zmax-page-size=4096",
         ] {
             println!("cargo:rustc-link-arg-bins={arg}");
