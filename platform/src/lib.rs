@@ -17,6 +17,7 @@ pub mod pack;
 pub mod probe;
 pub mod region;
 pub mod report;
+pub mod sort;
 pub mod supply;
 pub mod symbols;
 pub mod tree;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use platform::config::{DeviceConfig, DeviceKind, PowerSource, VmConfig};
 use platform::facts::Board;
+use platform::sort;
 use platform::tree::Tree;
 
 use super::masters::{Identity, Master};
@@ -83,7 +84,7 @@ fn streams(
             }
         }
     }
-    list.sort_unstable();
+    sort::by_key(&mut list, |stream| *stream);
     list.dedup();
     Ok(list)
 }
@@ -120,7 +121,7 @@ pub fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> 
     }
     let behind = wanted.iter().flat_map(|(_, streams)| streams);
     let mut units: Vec<usize> = behind.map(|stream| stream.unit).collect();
-    units.sort_unstable();
+    sort::by_key(&mut units, |unit| *unit);
     units.dedup();
     vm.open_places(&units);
     let mut given = Vec::new();

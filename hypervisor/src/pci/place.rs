@@ -11,6 +11,7 @@ use super::error::PciError;
 use super::regs::{self, bridge, command};
 use super::topology::{Function, Topology};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 /// One MMIO window of the host bridge (an entry of its `ranges`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,7 +255,7 @@ impl Layout<'_> {
                 });
             }
         }
-        items.sort_by(|a, b| b.align.cmp(&a.align).then(b.size.cmp(&a.size)));
+        platform::sort::by_key(&mut items, |item| Reverse((item.align, item.size)));
         items
     }
 

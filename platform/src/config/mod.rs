@@ -99,7 +99,7 @@ pub fn plan(tree: &Tree<'_>, board: &Board, inputs: Inputs<'_>, report: &mut Rep
             vms.push(vm);
         }
     }
-    vms.sort_by_key(|vm| vm.id);
+    crate::sort::by_key(&mut vms, |vm| vm.id);
     if vms.is_empty() && !reader.report.has_errors() {
         let remedy = "add a node with compatible = \"stagegate,vm-v1\"";
         reader.error("no-vm", (config, ""), "no VM is described", remedy);

@@ -96,7 +96,7 @@ pub(super) fn read(tree: &Tree<'_>) -> Memory {
 }
 
 fn merge(mut list: Vec<Region>) -> Vec<Region> {
-    list.sort_unstable();
+    crate::sort::by_key(&mut list, |region| *region);
     let mut merged: Vec<Region> = Vec::new();
     for region in list {
         match merged.last_mut() {

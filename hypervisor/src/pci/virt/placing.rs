@@ -20,7 +20,7 @@ pub fn preassign(functions: &mut [VirtualFunction], config: &HostConfig) {
         .iter_mut()
         .flat_map(|f| f.bars.iter_mut().flatten())
         .collect();
-    bars.sort_by_key(|bar| core::cmp::Reverse(bar.size));
+    platform::sort::by_key(&mut bars, |bar| core::cmp::Reverse(bar.size));
     let end = config.window_ipa.saturating_add(config.window_size);
     let mut cursor = config.window_ipa;
     for bar in bars {

@@ -60,7 +60,7 @@ fn check(topology: &Topology, rids: &[Rid]) -> Result<Vec<Rid>, PciError> {
         chosen.push(rid);
     }
     // By bus, then slot: the root bus has the lowest number.
-    chosen.sort();
+    platform::sort::by_key(&mut chosen, |rid| *rid);
     Ok(chosen)
 }
 
