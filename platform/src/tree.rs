@@ -10,9 +10,9 @@
     )
 )]
 use crate::fdt::{Blob, Node};
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use litemap::LiteMap;
 
 /// A node's place in a [`Tree`]; the root is 0 and parents precede children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +36,7 @@ struct Entry<'a> {
 pub struct Tree<'a> {
     blob: Blob<'a>,
     nodes: Vec<Entry<'a>>,
-    phandles: BTreeMap<u32, NodeId>,
+    phandles: LiteMap<u32, NodeId>,
     duplicate_phandles: Vec<(u32, NodeId, NodeId)>,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Tree<'a> {
         let mut tree = Self {
             blob,
             nodes: Vec::new(),
-            phandles: BTreeMap::new(),
+            phandles: LiteMap::new(),
             duplicate_phandles: Vec::new(),
         };
         tree.index(blob.root(), None);

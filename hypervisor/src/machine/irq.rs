@@ -5,7 +5,7 @@
 //! active state until the guest itself deactivates them through its list
 //! register; ours are deactivated at once.
 
-use alloc::collections::BTreeMap;
+use litemap::LiteMap;
 use platform::gic::its::LPI_BASE;
 use spin::Once;
 
@@ -32,10 +32,10 @@ pub enum Owner {
     Smmu(usize),
 }
 
-static OWNERS: Once<BTreeMap<u32, Owner>> = Once::new();
+static OWNERS: Once<LiteMap<u32, Owner>> = Once::new();
 
 /// Says who owns what; once, before interrupts are enabled.
-pub fn set_owners(private: Private, shared: BTreeMap<u32, Owner>) {
+pub fn set_owners(private: Private, shared: LiteMap<u32, Owner>) {
     private::set(private);
     OWNERS.call_once(|| shared);
 }

@@ -12,7 +12,6 @@
 //!
 //! `docs/interrupts.md` argues why no VM can signal for another.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -97,7 +96,7 @@ impl fmt::Display for Why {
 }
 
 /// What has been given out; boot alone looks.
-static GIVEN: SpinMutex<BTreeSet<(NodeId, Option<u32>)>> = SpinMutex::new(BTreeSet::new());
+static GIVEN: SpinMutex<Vec<(NodeId, Option<u32>)>> = SpinMutex::new(Vec::new());
 
 /// Finds a way for messages of the functions `rids` behind host bridge `host`,
 /// and maps the doorbell for the VM's devices. `None`: they have INTx only.
@@ -150,20 +149,22 @@ fn find(
 
 /// The controller that the functions' messages go to, and every DeviceID under
 /// which they may arrive there.
-fn device_ids(facts: &PciHost, host: usize, rids: &[Rid]) -> Result<(NodeId, BTreeSet<u32>), Why> {
-    let mut ids = BTreeSet::new();
+fn device_ids(facts: &PciHost, host: usize, rids: &[Rid]) -> Result<(NodeId, Vec<u32>), Why> {
+    let mut ids = Vec::new();
     let mut target = None;
     for rid in rids.iter().flat_map(|rid| pci::requesters(host, rid.0)) {
         let (node, id) = facts.message_id(rid).ok_or(Why::Nowhere)?;
         if *target.get_or_insert(node) != node {
             return Err(Why::Several);
         }
-        ids.insert(id);
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
     }
     target.map(|node| (node, ids)).ok_or(Why::Nowhere)
 }
 
-fn by_its(node: NodeId, devices: &BTreeSet<u32>) -> Result<Messages, Why> {
+fn by_its(node: NodeId, devices: &[u32]) -> Result<Messages, Why> {
     let index = its::at(node).ok_or(Why::Dead)?;
     let unit = its::unit(index).ok_or(Why::Dead)?;
     let mut given = GIVEN.lock();
@@ -173,7 +174,7 @@ fn by_its(node: NodeId, devices: &BTreeSet<u32>) -> Result<Messages, Why> {
     let mut events = Vec::new();
     for &device in devices {
         let first_lpi = its::take_lpis(COUNT).ok_or(Why::Exhausted)?;
-        given.insert((node, Some(device)));
+        given.push((node, Some(device)));
         events.push(Events {
             device,
             events: FIRST..FIRST + COUNT,
@@ -209,9 +210,11 @@ fn by_frame(tree: &Tree<'_>, facts: &facts::V2mFrame) -> Result<Messages, Why> {
     if !registers.base.is_multiple_of(4096) {
         return Err(Why::Numbers);
     }
-    if !GIVEN.lock().insert((facts.node, None)) {
+    let mut given = GIVEN.lock();
+    if given.contains(&(facts.node, None)) {
         return Err(Why::Taken);
     }
+    given.push((facts.node, None));
     Ok(Messages {
         frame,
         doorbell: Pa(registers.base),
@@ -220,7 +223,7 @@ fn by_frame(tree: &Tree<'_>, facts: &facts::V2mFrame) -> Result<Messages, Why> {
 }
 
 /// Every interrupt that some device of the board has.
-fn wired(tree: &Tree<'_>) -> BTreeSet<u32> {
+fn wired(tree: &Tree<'_>) -> Vec<u32> {
     let of = |id| interrupts(tree, id).into_iter().flatten();
     tree.ids().flat_map(of).map(|irq| irq.intid).collect()
 }

@@ -1,6 +1,6 @@
 //! Whom each interrupt of the board belongs to.
 
-use alloc::collections::BTreeMap;
+use litemap::LiteMap;
 
 use platform::facts::Board;
 
@@ -47,8 +47,8 @@ pub fn private_interrupts(board: &Board) -> Result<Private, Stop> {
 }
 
 /// Shared interrupts and whom they go to.
-pub fn owners(board: &Board, vms: &[&'static Vm]) -> BTreeMap<u32, Owner> {
-    let mut owners = BTreeMap::new();
+pub fn owners(board: &Board, vms: &[&'static Vm]) -> LiteMap<u32, Owner> {
+    let mut owners = LiteMap::new();
     let console = board
         .console
         .and_then(|index| board.uarts.get(index))

@@ -4,8 +4,8 @@ use super::{Graph, Index, Need, State};
 use crate::config::{DeviceConfig, DeviceKind, Plan};
 use crate::facts::{Board, Smmu};
 use crate::tree::{NodeId, Tree};
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use litemap::LiteMap;
 
 /// What a device in the graph is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ struct Builder<'b, 'a> {
     tree: &'b Tree<'a>,
     graph: Graph,
     entries: Vec<Entry>,
-    places: BTreeMap<NodeId, Index>,
+    places: LiteMap<NodeId, Index>,
 }
 
 /// Builds the graph: every enabled SMMU and its TBUs, the masters of the plan
@@ -46,7 +46,7 @@ pub fn graph_of(tree: &Tree<'_>, board: &Board, plan: &Plan) -> (Graph, Vec<Entr
         tree,
         graph: Graph::new(),
         entries: Vec::new(),
-        places: BTreeMap::new(),
+        places: LiteMap::new(),
     };
     for (index, smmu) in board.smmus.iter().enumerate() {
         let always_on = plan.smmus.iter().any(|s| s.smmu == index && s.always_on);

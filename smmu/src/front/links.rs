@@ -9,8 +9,8 @@ use crate::power::{Meter, State, Who};
 use crate::sync::{AtomicU64, Lock, Ordering};
 use crate::types::StreamId;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use litemap::LiteMap;
 
 /// A link of one SMMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,14 +68,14 @@ struct Slot {
 pub(super) struct Links {
     slots: Box<[Slot]>,
     /// Whose stream is it?
-    owners: Lock<BTreeMap<StreamId, usize>>,
+    owners: Lock<LiteMap<StreamId, usize>>,
 }
 
 impl Links {
     pub fn new(capacity: usize) -> Self {
         Self {
             slots: (0..capacity).map(|_| Slot::default()).collect(),
-            owners: Lock::new(BTreeMap::new()),
+            owners: Lock::new(LiteMap::new()),
         }
     }
 
@@ -133,7 +133,9 @@ impl<'a, H: Hardware> Smmu<'a, H> {
             if let Some(stream) = streams.iter().find(|s| owners.contains_key(s)) {
                 return Err(Error::StreamBusy(*stream));
             }
-            owners.extend(streams.iter().map(|s| (*s, index)));
+            for stream in streams {
+                owners.insert(*stream, index);
+            }
             slot.faults.store(0, Ordering::Relaxed);
             *link = Some(Link {
                 streams: streams.to_vec(),

@@ -12,7 +12,7 @@ use crate::outside::{Clock, PowerDomain, Time};
 use crate::power::{Account, Delays, Machine, Powered, Sleeper, State, Supplies, Who};
 use crate::sync::Lock;
 use crate::types::StreamId;
-use alloc::collections::BTreeMap;
+use litemap::LiteMap;
 
 /// What the board says about a TBU.
 pub struct TbuConfig<'c, 'a> {
@@ -40,7 +40,7 @@ struct Behind {
     /// VMID may be in there.
     epoch: u64,
     /// What each stream is to do while the TBU is on.
-    wanted: BTreeMap<StreamId, StreamAction>,
+    wanted: LiteMap<StreamId, StreamAction>,
 }
 
 impl<'a> Tbu<'a> {
@@ -52,7 +52,7 @@ impl<'a> Tbu<'a> {
                 blocked: false,
                 changed: false,
                 epoch: 0,
-                wanted: BTreeMap::new(),
+                wanted: LiteMap::new(),
             }),
         }
     }

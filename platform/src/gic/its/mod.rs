@@ -18,11 +18,11 @@ pub use command::RdBase;
 use super::POLLS;
 use super::memory::{Caching, TableMemory};
 use crate::mmio::Mmio;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use command::Command;
 use core::fmt;
 use core::ops::Range;
+use litemap::LiteMap;
 use queue::Queue;
 use spec::Features;
 use tables::Table;
@@ -99,7 +99,7 @@ pub struct Its<M, T> {
     queue: Queue,
     devices: Table,
     /// Devices with an interrupt translation table: bits of EventID.
-    itts: BTreeMap<u32, u32>,
+    itts: LiteMap<u32, u32>,
     collections: Vec<Option<RdBase>>,
 }
 
@@ -136,7 +136,7 @@ impl<M: Mmio, T: TableMemory> Its<M, T> {
             features,
             queue,
             devices,
-            itts: BTreeMap::new(),
+            itts: LiteMap::new(),
             collections: alloc::vec![None; collections.into()],
         })
     }

@@ -7,7 +7,7 @@ use super::spec::{
 };
 use crate::gic::memory::{Caching, TableMemory};
 use crate::mmio::Mmio;
-use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 /// Bytes of a first-level entry.
 const L1_ENTRY: u64 = 8;
@@ -21,7 +21,7 @@ pub(super) struct Table {
     /// Ids it has room for.
     room: u64,
     /// With two levels: the first-level entries that have a page.
-    filled: Option<BTreeSet<u64>>,
+    filled: Option<Vec<u64>>,
 }
 
 impl Table {
@@ -64,7 +64,7 @@ impl Table {
             page,
             entry,
             room: room.min(ids),
-            filled: two_levels.then(BTreeSet::new),
+            filled: two_levels.then(Vec::new),
         })
     }
 
@@ -83,7 +83,7 @@ impl Table {
             let at = self.base + index * L1_ENTRY;
             memory.write64(at, VALID | page);
             memory.publish(at, L1_ENTRY);
-            filled.insert(index);
+            filled.push(index);
         }
         Ok(())
     }

@@ -15,10 +15,10 @@ use crate::mmio::Mmio;
 use crate::probe::{Driver, Probed, driver_of};
 use crate::region::Region;
 use crate::tree::{NodeId, Tree};
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use litemap::LiteMap;
 
 /// Services a driver needs besides registers.
 pub trait Services: Send + Sync {
@@ -113,11 +113,11 @@ type Key = (NodeId, SupplyKind, Vec<u32>);
 /// Opens supplies and shares them.
 pub struct Suppliers<E: Environment> {
     environment: E,
-    open: BTreeMap<Key, Arc<dyn Switch>>,
-    banks: BTreeMap<NodeId, Arc<dyn Bank>>,
-    channels: BTreeMap<NodeId, Arc<Channel<E::Registers>>>,
-    controllers: BTreeMap<NodeId, Arc<qcom::Controller<E::Registers>>>,
-    windows: BTreeMap<NodeId, Arc<E::Registers>>,
+    open: LiteMap<Key, Arc<dyn Switch>>,
+    banks: LiteMap<NodeId, Arc<dyn Bank>>,
+    channels: LiteMap<NodeId, Arc<Channel<E::Registers>>>,
+    controllers: LiteMap<NodeId, Arc<qcom::Controller<E::Registers>>>,
+    windows: LiteMap<NodeId, Arc<E::Registers>>,
 }
 
 /// Longest chain of clocks derived from each other.
@@ -129,11 +129,11 @@ impl<E: Environment> Suppliers<E> {
     pub const fn new(environment: E) -> Self {
         Self {
             environment,
-            open: BTreeMap::new(),
-            banks: BTreeMap::new(),
-            channels: BTreeMap::new(),
-            controllers: BTreeMap::new(),
-            windows: BTreeMap::new(),
+            open: LiteMap::new(),
+            banks: LiteMap::new(),
+            channels: LiteMap::new(),
+            controllers: LiteMap::new(),
+            windows: LiteMap::new(),
         }
     }
 
