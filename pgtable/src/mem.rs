@@ -54,29 +54,34 @@ impl Publish for Native {
 
     fn clean(&self, entries: &[Entry]) {
         #[cfg(target_arch = "aarch64")]
-        {
-            let ctr: u64;
-            // SAFETY: CTR_EL0 is readable at every level that runs this and
-            // reading it changes nothing.
-            unsafe {
-                core::arch::asm!("mrs {0}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags));
-            }
-            // DminLine, bits 19:16: log2 of the words in the smallest line.
-            let line = 4usize.wrapping_shl((ctr >> 16 & 0xf) as u32);
-            let start = entries.as_ptr().addr() & !line.wrapping_sub(1);
-            let end = entries.as_ptr_range().end.addr();
-            let mut at = start;
-            while at < end {
-                // SAFETY: cleaning a line changes no value that software can
-                // read, and the line holds part of a live slice.
-                unsafe {
-                    core::arch::asm!("dc cvac, {0}", in(reg) at, options(nostack, preserves_flags));
-                }
-                at = at.wrapping_add(line);
-            }
-        }
+        clean_lines(entries);
         #[cfg(not(target_arch = "aarch64"))]
         let _ = entries;
+    }
+}
+
+/// Out of line: every change of a table ends here, and only walkers that do not
+/// snoop need it.
+#[cfg(target_arch = "aarch64")]
+#[inline(never)]
+fn clean_lines(entries: &[Entry]) {
+    let ctr: u64;
+    // SAFETY: CTR_EL0 is readable at every level that runs this and reading it
+    // changes nothing.
+    unsafe {
+        core::arch::asm!("mrs {0}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags));
+    }
+    // DminLine, bits 19:16: log2 of the words in the smallest line.
+    let line = 4usize.wrapping_shl((ctr >> 16 & 0xf) as u32);
+    let mut at = entries.as_ptr().addr() & !line.wrapping_sub(1);
+    let end = entries.as_ptr_range().end.addr();
+    while at < end {
+        // SAFETY: cleaning a line changes no value that software can read, and
+        // the line holds part of a live slice.
+        unsafe {
+            core::arch::asm!("dc cvac, {0}", in(reg) at, options(nostack, preserves_flags));
+        }
+        at = at.wrapping_add(line);
     }
 }
 

@@ -24,6 +24,8 @@ struct Locked(SpinMutex<Heap<ORDERS>>);
 // SAFETY: the buddy allocator hands out disjoint blocks of memory that was
 // given to it; the lock serialises it.
 unsafe impl GlobalAlloc for Locked {
+    // Out of line: it is called from everywhere, and never on a fast path.
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.0
             .lock()
@@ -31,6 +33,7 @@ unsafe impl GlobalAlloc for Locked {
             .map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
             // SAFETY: the caller got `block` from `alloc` with this layout.
