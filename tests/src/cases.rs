@@ -4,12 +4,10 @@ use crate::devicetree::Template;
 use crate::image;
 use crate::machine::{Board, Machine, Running};
 use crate::setup::{Module, Setup, VmSpec};
-use crate::{Result, paths};
+use crate::{LIMIT, Result, paths};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// A run of cases takes a few seconds; a machine that is busy otherwise more.
-const LIMIT: Duration = Duration::from_secs(60);
 /// CPUs and memory of the guest.
 pub const CPUS: u32 = 3;
 /// Memory of the guest in MiB.

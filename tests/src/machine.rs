@@ -5,14 +5,14 @@ use crate::console::Console;
 use crate::devicetree;
 use crate::qmp::Qmp;
 use crate::trace::{self, Event};
-use crate::{Result, context, paths};
+use crate::{LIMIT, Result, context, paths};
 use std::fs::{self, File};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The machine type and the part of the command line that goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,7 +276,9 @@ impl SocketDir {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("stagegate-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).map_err(context(path.display()))?;
+        // Left by a process that was killed and had our number.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).map_err(context(path.display()))?;
         let trace = run.join("trace.log");
         let trace = std::path::absolute(&trace).map_err(context(trace.display()))?;
         std::os::unix::fs::symlink(trace, path.join("trace.log")).map_err(context("trace.log"))?;
@@ -299,7 +301,8 @@ impl SocketDir {
     ) -> Result<UnixStream> {
         let (sender, receiver) = channel();
         let waiter = thread::spawn(move || sender.send(listener.accept()));
-        for _ in 0..100 {
+        let deadline = Instant::now() + LIMIT;
+        while Instant::now() < deadline {
             match receiver.recv_timeout(Duration::from_millis(200)) {
                 Ok(stream) => return stream.map(|(s, _)| s).map_err(context(name)),
                 Err(_) if child.0.try_wait().is_ok_and(|s| s.is_some()) => break,
@@ -360,7 +363,7 @@ impl Running {
     /// Tells QEMU to end, then as [`Running::finish`].
     pub fn quit(mut self) -> Result<Finished> {
         self.qmp.quit()?;
-        self.finish(Duration::from_secs(20))
+        self.finish(LIMIT)
     }
 
     /// The events traced so far. QEMU writes them through a buffer, so the

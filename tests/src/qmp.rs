@@ -1,11 +1,10 @@
 //! QEMU's monitor: reading guest-physical memory and changing devices from
 //! outside, so that evidence does not rest on the hypervisor's own word.
 
-use crate::{Result, context};
+use crate::{LIMIT, Result, context};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 /// A monitor connection.
 pub struct Qmp {
@@ -14,14 +13,11 @@ pub struct Qmp {
     events: Vec<Value>,
 }
 
-/// The monitor answers at once; a longer silence means that QEMU hangs.
-const ANSWER: Duration = Duration::from_secs(20);
-
 impl Qmp {
     /// Takes QEMU's greeting and leaves negotiation mode.
     pub fn new(stream: UnixStream) -> Result<Self> {
         stream
-            .set_read_timeout(Some(ANSWER))
+            .set_read_timeout(Some(LIMIT))
             .map_err(context("monitor"))?;
         let writer = stream.try_clone().map_err(context("monitor"))?;
         let mut qmp = Self {

@@ -5,12 +5,11 @@ use crate::devicetree::{self, Template, reg};
 use crate::image;
 use crate::machine::{Board, Machine, Running};
 use crate::paths::{self, Kernel};
-use crate::{Result, context, initramfs};
+use crate::{LIMIT, Result, context, initramfs};
 use platform::pack::Kind;
 use stagegate::pack::{self, Input};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Where the first module goes: above the hypervisor and the device tree,
 /// which QEMU places within the first 256 MiB of RAM.
@@ -180,7 +179,7 @@ impl Setup {
         let mut running = self.machine.args(["-bios", &firmware]).start(dir)?;
         // The prompt has no line end; U-Boot counts down in front of it, and
         // takes keys typed ahead.
-        running.console.expect("Net:", Duration::from_secs(60))?;
+        running.console.expect("Net:", LIMIT)?;
         let command = format!("\nbooti {:x} - {:x}\n", image.address, board.address);
         running.console.send(command.as_bytes())?;
         Ok(running)

@@ -1,13 +1,10 @@
 //! What the QEMU tests share.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
+pub use stagegate_tests::LIMIT;
 use stagegate_tests::machine::{Board, Machine, Running};
 use stagegate_tests::{cases, paths};
 use std::path::PathBuf;
-use std::time::Duration;
-
-/// Long enough for a machine on a busy computer.
-pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// A directory for a test's files.
 pub fn dir(name: &str) -> PathBuf {
