@@ -69,11 +69,9 @@ fn fires(timer: Timer) -> Outcome {
     ready(timer);
     let begin = cpu::count();
     timer.arm(5 * millisecond());
-    check!(
-        timer.state() & 4 == 0,
-        "ISTATUS before its time",
-        timer.state()
-    );
+    // On a busy computer its time may have come before it is looked at.
+    let (state, early) = (timer.state(), cpu::count() - begin < 5 * millisecond());
+    check!(!early || state & 4 == 0, "ISTATUS before its time", state);
     let fired = cpu::eventually(|| count() == 1);
     let waited = cpu::count() - begin;
     done(timer);
