@@ -50,7 +50,8 @@ pub fn ram(file: &Path, mib: u32) -> [String; 4] {
     ["-object", &object, "-machine", "memory-backend=ram"].map(String::from)
 }
 
-/// The nodes of it, and the SMMU's clock from it.
+/// The nodes of it, and the SMMU's clock from it. On a busy computer the test's
+/// answer may take longer than a firmware's.
 pub fn overlay() -> String {
     format!(
         "/dts-v1/; /plugin/;
@@ -62,7 +63,7 @@ pub fn overlay() -> String {
              scmi_page: shmem@{PAGE:x} {{ compatible = \"arm,scmi-shmem\";
                  reg = <0 {PAGE:#x} 0 0x1000>; }};
              firmware {{ scmi {{ compatible = \"arm,scmi\"; mboxes = <&mhu 0 0>; mbox-names = \"tx\";
-                 shmem = <&scmi_page>; #address-cells = <1>; #size-cells = <0>;
+                 shmem = <&scmi_page>; arm,max-rx-timeout-ms = <1000>; #address-cells = <1>; #size-cells = <0>;
                  scmi_clock: protocol@14 {{ reg = <0x14>; #clock-cells = <1>; }}; }}; }};
          }};
          &smmu {{ clocks = <&scmi_clock 3>; clock-names = \"smmu\"; }};"

@@ -40,14 +40,18 @@ const PAYLOAD: usize = 0x1c;
 const FREE: u32 = 1 << 0;
 const ERROR: u32 = 1 << 1;
 
-/// Longest wait for firmware in microseconds; Linux allows 30 ms.
-const LIMIT_US: u64 = 30_000;
+/// Longest wait for firmware in milliseconds, unless its node says otherwise;
+/// Linux's is the same.
+const LIMIT_MS: u32 = 30;
+/// No node may ask for more.
+const MOST_MS: u32 = 10_000;
 
 /// A channel to SCMI firmware.
 pub struct Channel<M> {
     page: M,
     doorbell: Arc<dyn Doorbell>,
     services: Arc<dyn Services>,
+    limit_us: u64,
     /// Token of the last message; the lock serialises messages.
     token: Mutex<u32>,
 }
@@ -63,8 +67,17 @@ impl<M: Mmio> Channel<M> {
             page,
             doorbell,
             services,
+            limit_us: u64::from(LIMIT_MS).saturating_mul(1000),
             token: Mutex::new(0),
         }
+    }
+
+    /// The same with another longest wait for an answer, at most ten seconds
+    /// (`arm,max-rx-timeout-ms` in the node of the firmware).
+    #[must_use]
+    pub fn waiting(mut self, milliseconds: u32) -> Self {
+        self.limit_us = u64::from(milliseconds.min(MOST_MS)).saturating_mul(1000);
+        self
     }
 
     /// Asks for a protocol's version: also the way to find out whether
@@ -103,7 +116,7 @@ impl<M: Mmio> Channel<M> {
     }
 
     fn wait_free(&self) -> Result<(), SupplyError> {
-        until(&*self.services, LIMIT_US, || {
+        until(&*self.services, self.limit_us, || {
             self.page.read32(CHANNEL_STATUS) & FREE != 0
         })
     }

@@ -58,7 +58,12 @@ impl<E: Environment> Suppliers<E> {
             smc::doorbell(tree, &node, services.clone(), region)?
         };
         let page = self.registers(tree, shmem)?;
-        let channel = Arc::new(Channel::new(page, doorbell, services));
+        let channel = Channel::new(page, doorbell, services);
+        let limit = node.property("arm,max-rx-timeout-ms").and_then(|p| p.u32());
+        let channel = Arc::new(match limit {
+            Some(milliseconds) => channel.waiting(milliseconds),
+            None => channel,
+        });
         self.channels.insert(firmware, channel.clone());
         Ok(channel)
     }

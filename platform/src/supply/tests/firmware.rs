@@ -82,6 +82,11 @@ impl Doorbell for Arc<Firmware> {
 }
 
 fn scmi(mood: Mood) -> (Arc<Channel<Registers>>, Arc<Firmware>, Arc<World>) {
+    let (channel, firmware, world) = unshared(mood);
+    (Arc::new(channel), firmware, world)
+}
+
+fn unshared(mood: Mood) -> (Channel<Registers>, Arc<Firmware>, Arc<World>) {
     let page = Registers::new(keep);
     page.set(STATUS, 1);
     let firmware = Arc::new(Firmware {
@@ -93,7 +98,17 @@ fn scmi(mood: Mood) -> (Arc<Channel<Registers>>, Arc<Firmware>, Arc<World>) {
     });
     let world = World::silent();
     let channel = Channel::new(page, Arc::new(firmware.clone()), world.clone());
-    (Arc::new(channel), firmware, world)
+    (channel, firmware, world)
+}
+
+#[test]
+fn the_node_of_a_slow_firmware_may_ask_for_more_time_but_not_for_ever() {
+    for (asked_ms, limit_us) in [(1_000, 1_000_000), (u32::MAX, 10_000_000)] {
+        let (channel, _, world) = unshared(Mood::Silent);
+        let answer = channel.waiting(asked_ms).version(0x11);
+        assert_eq!(answer, Err(SupplyError::Timeout(limit_us)));
+        assert!(world.elapsed() < limit_us + limit_us / 10);
+    }
 }
 
 #[test]
