@@ -101,6 +101,15 @@ impl Console {
         self.until(&format!("({who}) {what}"), limit, |line| line.is(who, what))
     }
 
+    /// As [`Self::expect_from`], for what may have been said already: those who
+    /// run at the same time speak in any order.
+    pub fn expect_once_from(&mut self, who: &str, what: &str, limit: Duration) -> Result<()> {
+        if self.seen.iter().any(|line| line.is(who, what)) {
+            return Ok(());
+        }
+        self.expect_from(who, what, limit).map(drop)
+    }
+
     /// Waits for a line that contains all of `words`.
     pub fn expect_all(&mut self, words: &[&str], limit: Duration) -> Result<Line> {
         self.until(&words.join("' and '"), limit, |line| {

@@ -6,6 +6,7 @@ mod dma;
 mod gic;
 mod hostile;
 mod hypercall;
+mod memory;
 mod messages;
 mod power;
 mod psci;
@@ -85,7 +86,7 @@ pub fn need_three_cpus() -> Outcome {
     }
 }
 
-const GROUPS: [&[Case]; 11] = [
+const GROUPS: [&[Case]; 12] = [
     psci::CASES,
     gic::CASES,
     timer::CASES,
@@ -93,6 +94,7 @@ const GROUPS: [&[Case]; 11] = [
     hypercall::CASES,
     dma::CASES,
     messages::CASES,
+    memory::CASES,
     power::CASES,
     bad::CASES,
     hostile::CASES,
