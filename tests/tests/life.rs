@@ -6,7 +6,9 @@ use common::{LIMIT, board, dir, ok};
 use stagegate_tests::cases::{self, spec};
 use stagegate_tests::console::Line;
 use stagegate_tests::machine::{Board, Machine};
+use stagegate_tests::scmi_firmware;
 use stagegate_tests::setup::Setup;
+use std::path::Path;
 
 /// SYSTEM_OFF of the only VM ends the machine.
 #[test]
@@ -55,9 +57,7 @@ fn reset_boots_again() {
                 .console
                 .expect_from("again", "PASS psci-cpu-on-off", LIMIT));
         }
-        if !running.console.seen().iter().any(|l| l.is("calm", "DONE")) {
-            ok(running.console.expect_from("calm", "DONE", LIMIT));
-        }
+        ok(running.console.expect_once_from("calm", "DONE", LIMIT));
         let starts = running
             .console
             .seen()
@@ -140,4 +140,46 @@ fn messages_of_an_earlier_life_are_gone() {
         assert!(failed.is_none(), "{failed:?}");
         ok(running.quit());
     }
+}
+
+/// How many words of the machine's memory are what the case writes.
+fn secrets(ram: &Path) -> usize {
+    const SECRET: u64 = !0x8a13_d51a_7c39_1b84;
+    let memory = std::fs::read(ram).unwrap_or_else(|e| panic!("{}: {e}", ram.display()));
+    let words = memory.chunks_exact(8);
+    words.filter(|word| **word == SECRET.to_le_bytes()).count()
+}
+
+/// What a VM wrote is gone when it has ended: its next life finds zeros, and so
+/// does whoever looks at the board's memory.
+#[test]
+fn memory_is_scrubbed() {
+    const MEMORY_MIB: u32 = 512;
+    let dir = dir("life-memory");
+    let ram = dir.join("ram");
+    let mut setup = ok(Setup::new(Machine::virt(2, MEMORY_MIB)));
+    let file = scmi_firmware::ram(&ram, MEMORY_MIB);
+    setup.machine.extra.extend(file);
+    let kernel = ok(setup.module(&ok(cases::image())));
+    setup.vms(&[
+        spec(&kernel, "writer", 1, "memory-secret"),
+        spec(&kernel, "calm", 1, "bad-sleep-forever"),
+    ]);
+    let mut running = ok(setup.start(&dir));
+    let written = ["writer", "MARK secret in 5120 pages"];
+    ok(running.console.expect_all(&written, LIMIT));
+    assert_eq!(secrets(&ram), 5120);
+    ok(running.console.send(b"\x010r1"));
+    ok(running
+        .console
+        .expect_from("stagegate", "writer: reset", LIMIT));
+    ok(running.console.expect_all(&written, LIMIT));
+    ok(running.console.send(b"s1"));
+    ok(running
+        .console
+        .expect_from("stagegate", "writer: powered off", LIMIT));
+    assert_eq!(secrets(&ram), 0);
+    let ended = running.quit();
+    let _ = std::fs::remove_file(&ram);
+    ok(ended);
 }
