@@ -216,21 +216,15 @@ fn every_board_tree_is_read() {
         totals.files, totals.slowest, totals.codes
     );
     println!("{:#?}\n{}", totals.kinds, table(&totals));
-    assert!(
-        totals.slowest < Duration::from_secs(10),
-        "{:?} for one tree",
-        totals.slowest
-    );
     if let Some(path) = std::env::var_os("STAGEGATE_BOARDS_TABLE") {
         std::fs::write(path, table(&totals)).unwrap();
     }
-    if totals.files != 1023 {
-        eprintln!(
-            "not Debian's 6.12.95 set ({} trees): counts are not compared",
-            totals.files
-        );
+    let version = std::fs::read_to_string(directory.join("version")).unwrap_or_default();
+    if !version.starts_with("6.12.95+deb12-") {
+        eprintln!("not Debian's 6.12.95 set: counts are not compared");
         return;
     }
+    assert_eq!(totals.files, 1023);
     assert_eq!(totals.with_smmu, 315);
     assert_eq!(totals.global_interrupts, 583);
     let found: Vec<_> = totals
