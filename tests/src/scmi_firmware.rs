@@ -6,8 +6,8 @@ use crate::{Result, context};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -33,11 +33,14 @@ pub enum Mood {
     Works,
     /// `NOT_SUPPORTED` to everything (4.1.4).
     Refuses,
+    /// Its clock can be switched off; switching it on is `HARDWARE_ERROR`.
+    Fails,
 }
 
 /// A running firmware; ends when dropped.
 pub struct Firmware {
     stop: Arc<AtomicBool>,
+    mood: Arc<Mutex<Mood>>,
     thread: Option<JoinHandle<u32>>,
 }
 
@@ -78,9 +81,12 @@ impl Firmware {
         let ram = ram.map_err(context(file.display()))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
+        let mood = Arc::new(Mutex::new(mood));
+        let current = mood.clone();
         let thread = thread::spawn(move || {
             let mut clock = 0;
             while !stopped.load(Ordering::Relaxed) {
+                let mood = *current.lock().unwrap_or_else(PoisonError::into_inner);
                 if answer(&ram, mood, &mut clock).is_err() {
                     break;
                 }
@@ -90,8 +96,14 @@ impl Firmware {
         });
         Ok(Self {
             stop,
+            mood,
             thread: Some(thread),
         })
+    }
+
+    /// From now on it answers like this.
+    pub fn becomes(&self, mood: Mood) {
+        *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
     }
 
     /// Ends it; how often the clock was set on or off.
@@ -128,6 +140,9 @@ fn answer(ram: &File, mood: Mood, clock: &mut u32) -> std::io::Result<()> {
     /// Status words (4.1.4).
     const SUCCESS: u32 = 0;
     const NOT_SUPPORTED: u32 = -1_i32 as u32;
+    const HARDWARE_ERROR: u32 = -9_i32 as u32;
+    /// `CLOCK_CONFIG_SET` of clock `n` (4.6.2.7): word 1 bit 0 is on.
+    const CONFIG_SET: u32 = 7;
     if read(ram, DOORBELL + RING)? == 0 {
         return free_channel_once(ram);
     }
@@ -137,7 +152,10 @@ fn answer(ram: &File, mood: Mood, clock: &mut u32) -> std::io::Result<()> {
     let reply: &[u32] = match (mood, protocol, message) {
         (Mood::Refuses, ..) => &[NOT_SUPPORTED],
         (_, _, 0) => &[SUCCESS, 0x2_0000],
-        (_, 0x14, 7) => {
+        (Mood::Fails, 0x14, CONFIG_SET) if read(ram, PAGE + PAYLOAD + 4)? & 1 != 0 => {
+            &[HARDWARE_ERROR]
+        }
+        (_, 0x14, CONFIG_SET) => {
             *clock += 1;
             &[SUCCESS]
         }

@@ -1,7 +1,6 @@
 //! DMA faults: whose they are, how often, and what the operator sees of them.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use arrayvec::ArrayVec;
 use smmu::{Fault, FaultRecord};
@@ -12,15 +11,11 @@ use super::console::print;
 use super::masters::Master;
 use super::smmus::{self, Unit};
 use super::vm::Vm;
+use crate::burst::Burst;
 
-/// Faults shown in a burst; the rest is counted, and the count shown with the
-/// next burst.
-const SHOWN: u32 = 16;
-/// A second, in nanoseconds: how long a burst lasts.
-const BURST_NS: u64 = 1_000_000_000;
-
-static COUNT: AtomicU32 = AtomicU32::new(0);
-static SINCE: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(0);
+/// Faults shown on the console; the monitor lists the newest whatever became of
+/// their lines.
+static LINES: Burst = Burst::new(16);
 
 /// Faults that the monitor can list.
 const KEPT: usize = 32;
@@ -86,15 +81,11 @@ pub fn report(unit: &'static Unit, fault: Fault) {
 
 /// One line on the console, unless there were many.
 fn show(seen: &Seen) {
-    let since = SINCE.load(Ordering::Relaxed);
-    if seen.at_ns.saturating_sub(since) > BURST_NS {
-        SINCE.store(seen.at_ns, Ordering::Relaxed);
-        let unseen = COUNT.swap(0, Ordering::Relaxed).saturating_sub(SHOWN);
-        if unseen > 0 {
-            log::warn!("{unseen} more DMA faults were not shown");
-        }
+    let turn = LINES.turn(seen.at_ns);
+    if turn.left_out > 0 {
+        log::warn!("{} more DMA faults were not shown", turn.left_out);
     }
-    if COUNT.fetch_add(1, Ordering::Relaxed) < SHOWN {
+    if turn.shown {
         log::warn!("DMA fault: {seen}");
     }
 }

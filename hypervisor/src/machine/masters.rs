@@ -12,6 +12,8 @@ use smmu::{LinkId, StreamId};
 use spin::mutex::SpinMutex;
 
 use super::smmus::{self, Place, Stream};
+use crate::arch::timer;
+use crate::burst::Burst;
 use crate::pci::{PowerDenied, Rid};
 use crate::power::evidence::{Event, Evidence, Reason, Source, Sources, Step, Word};
 
@@ -141,7 +143,7 @@ impl Master {
                 continue;
             };
             if let Err(error) = unit.smmu.master_active(link) {
-                log::error!("{}: {} does not come up: {error}", self.name, unit.path);
+                self.denied(unit, error);
                 release(self.links.get(..done).unwrap_or_default());
                 return Err(PowerDenied);
             }
@@ -150,6 +152,19 @@ impl Master {
             }
         }
         Ok(())
+    }
+
+    /// The guest may try as often as it likes.
+    fn denied(&self, unit: &smmus::Unit, error: smmu::Error) {
+        static LINES: Burst = Burst::new(4);
+        let turn = LINES.turn(timer::now_ns());
+        if turn.left_out > 0 {
+            let times = turn.left_out;
+            log::error!("{times} more times an SMMU did not come up");
+        }
+        if turn.shown {
+            log::error!("{}: {} does not come up: {error}", self.name, unit.path);
+        }
     }
 
     /// Whether it counts as active, and why.

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use alloc::{format, string::String};
 
 use platform::facts::{Conduit, Supply};
 use platform::mmio::Window;
@@ -12,6 +13,7 @@ use platform::tree::Tree;
 use smmu::{Clock, PowerDomain, SupplyError};
 
 use crate::arch::{mmio, smp, timer};
+use crate::burst::Burst;
 
 /// What supply drivers get from this machine.
 pub struct Machine;
@@ -49,26 +51,36 @@ impl Services for Firmware {
 }
 
 /// A switch of the board as a clock or a power domain of an SMMU.
-struct Lasting(Arc<dyn Switch>);
+struct Lasting {
+    switch: Arc<dyn Switch>,
+    /// The providing node, and the name that the consumer gives it.
+    name: String,
+}
 
 impl Lasting {
     fn on(&self) -> Result<(), SupplyError> {
-        self.0.enable().map_err(|error| told("on", error))
+        self.switch.enable().map_err(|error| self.told("on", error))
     }
 
     fn off(&self) -> Result<(), SupplyError> {
-        self.0.disable().map_err(|error| told("off", error))
+        self.switch
+            .disable()
+            .map_err(|error| self.told("off", error))
     }
-}
 
-/// The drivers keep a number; the operator gets the words.
-fn told(direction: &str, error: platform::supply::SupplyError) -> SupplyError {
-    log::warn!("a clock or power domain does not switch {direction}: {error}");
-    let code = match error {
-        platform::supply::SupplyError::Firmware(code) => code,
-        _ => -1,
-    };
-    SupplyError { code }
+    /// The drivers keep a number; the operator gets the words. A guest that
+    /// wants its device may cause this as often as it likes.
+    fn told(&self, direction: &str, error: platform::supply::SupplyError) -> SupplyError {
+        static LINES: Burst = Burst::new(4);
+        if LINES.turn(timer::now_ns()).shown {
+            log::warn!("{} does not switch {direction}: {error}", self.name);
+        }
+        let code = match error {
+            platform::supply::SupplyError::Firmware(code) => code,
+            _ => -1,
+        };
+        SupplyError { code }
+    }
 }
 
 impl Clock for Lasting {
@@ -88,7 +100,7 @@ impl Clock for Lasting {
     fn unprepare(&self) {}
 
     fn is_fixed(&self) -> bool {
-        self.0.is_fixed()
+        self.switch.is_fixed()
     }
 }
 
@@ -102,7 +114,7 @@ impl PowerDomain for Lasting {
     }
 
     fn is_fixed(&self) -> bool {
-        self.0.is_fixed()
+        self.switch.is_fixed()
     }
 }
 
@@ -125,9 +137,13 @@ pub fn open(
     tree: &Tree<'_>,
     (clocks, domains): (&[Supply], &[Supply]),
 ) -> Result<Supplied, OpenError> {
-    let mut lasting = |kind, supply| {
+    let mut lasting = |kind, supply: &Supply| {
         let switch = suppliers.open(tree, kind, supply)?;
-        Ok(&*Box::leak(Box::new(Lasting(switch))))
+        let name = match supply.name.as_str() {
+            "" => supply.path.clone(),
+            name => format!("{} ({name})", supply.path),
+        };
+        Ok(&*Box::leak(Box::new(Lasting { switch, name })))
     };
     let mut supplied = Supplied::default();
     for clock in clocks {
