@@ -18,7 +18,6 @@ pub mod activity;
 pub mod bench;
 pub mod cases;
 pub mod checks;
-pub mod console;
 pub mod cpio;
 pub mod crc;
 pub mod devicetree;
@@ -31,23 +30,10 @@ pub mod initramfs;
 pub mod machine;
 pub mod modules;
 pub mod paths;
-pub mod qmp;
 pub mod report;
 pub mod scenario;
 pub mod scmi_firmware;
 pub mod setup;
 pub mod timeline;
-pub mod trace;
 
-/// What the helpers of this crate return: a sentence for the person who runs
-/// the tests.
-pub type Result<T> = std::result::Result<T, String>;
-
-/// How long anything is waited for. What works takes a small part of it, on a
-/// computer that has other things to do a larger one; only what hangs takes all.
-pub const LIMIT: std::time::Duration = std::time::Duration::from_secs(300);
-
-/// Adds the file or action to an I/O error.
-pub fn context<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl Fn(E) -> String {
-    move |error| format!("{what}: {error}")
-}
+pub use stagegate::qemu::{LIMIT, Result, console, context, qmp, trace};

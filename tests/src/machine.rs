@@ -6,13 +6,11 @@ use crate::devicetree;
 use crate::qmp::Qmp;
 use crate::trace::{self, Event};
 use crate::{LIMIT, Result, context, paths};
-use std::fs::{self, File};
-use std::os::unix::net::{UnixListener, UnixStream};
+use stagegate::qemu::process::{self, Child, Output};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::channel;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 /// The machine type and the part of the command line that goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,28 +184,6 @@ impl Machine {
         args
     }
 
-    /// Where logs go and how we talk to it.
-    fn plumbing(dir: &Path) -> Vec<String> {
-        let shown = |name: &str| dir.join(name).display().to_string();
-        let (trace, console, qmp) = (shown("trace.log"), shown("console.sock"), shown("qmp.sock"));
-        [
-            "-msg",
-            "timestamp=on",
-            "-D",
-            &trace,
-            "-chardev",
-            &format!("socket,id=con,path={console}"),
-            "-serial",
-            "chardev:con",
-            "-qmp",
-            &format!("unix:{qmp}"),
-            // The machine waits until we listen: a short run could end first.
-            "-S",
-        ]
-        .map(str::to_string)
-        .to_vec()
-    }
-
     /// Runs QEMU on this terminal until it ends. Ctrl-t is QEMU's own key
     /// (Ctrl-t x ends it): Ctrl-a belongs to Stagegate.
     pub fn interactive(&self) -> Result<ExitStatus> {
@@ -226,109 +202,14 @@ impl Machine {
 
     /// Starts QEMU; logs and sockets go to `dir`.
     pub fn start(&self, dir: &Path) -> Result<Running> {
-        // Sockets have a length limit, and checkouts may lie deep.
-        let sockets = SocketDir::new(dir)?;
-        let console = sockets.listen("console.sock")?;
-        let monitor = sockets.listen("qmp.sock")?;
-        let args = [self.arguments(), Self::plumbing(&sockets.path)].concat();
-        let log = dir.join("qemu.log");
-        let errors = File::create(&log).map_err(context(log.display()))?;
-        let line = format!("{} {}\n", paths::qemu().display(), args.join(" "));
-        let _ = fs::write(dir.join("command"), line);
-        let child = Command::new(paths::qemu())
-            .args(&args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(errors)
-            .spawn()
-            .map_err(context(paths::qemu().display()))?;
-        let mut guard = Guard(child);
-        let console = sockets.accept("console.sock", console, &mut guard, &log)?;
-        let monitor = sockets.accept("qmp.sock", monitor, &mut guard, &log)?;
-        let console = Console::new(console, &dir.join("console.log"), self.echo)?;
-        let mut qmp = Qmp::new(monitor).map_err(|e| said(&log, &e))?;
-        qmp.execute("cont", serde_json::json!({}))?;
+        let parts = process::start(&paths::qemu(), &self.arguments(), Output::Files, dir)?;
+        let console = Console::new(parts.console, &dir.join("console.log"), self.echo)?;
         Ok(Running {
             console,
-            qmp,
-            child: guard,
+            qmp: parts.qmp,
+            child: parts.child,
             dir: dir.to_path_buf(),
-            _sockets: sockets,
         })
-    }
-}
-
-/// An error with what QEMU printed.
-fn said(log: &Path, error: &str) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    format!("{error}: {}", text.trim())
-}
-
-/// A short-named directory for sockets, reached from the run's directory's
-/// files through links; gone when dropped.
-struct SocketDir {
-    path: PathBuf,
-}
-
-impl SocketDir {
-    fn new(run: &Path) -> Result<Self> {
-        use std::sync::atomic::{AtomicU32, Ordering};
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("stagegate-{}-{number}", std::process::id()));
-        // Left by a process that was killed and had our number.
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).map_err(context(path.display()))?;
-        let trace = run.join("trace.log");
-        let trace = std::path::absolute(&trace).map_err(context(trace.display()))?;
-        std::os::unix::fs::symlink(trace, path.join("trace.log")).map_err(context("trace.log"))?;
-        Ok(Self { path })
-    }
-
-    fn listen(&self, name: &str) -> Result<UnixListener> {
-        let path = self.path.join(name);
-        UnixListener::bind(&path).map_err(context(path.display()))
-    }
-
-    /// Waits until QEMU connects; a QEMU that ends instead is reported with
-    /// what it printed.
-    fn accept(
-        &self,
-        name: &str,
-        listener: UnixListener,
-        child: &mut Guard,
-        log: &Path,
-    ) -> Result<UnixStream> {
-        let (sender, receiver) = channel();
-        let waiter = thread::spawn(move || sender.send(listener.accept()));
-        let deadline = Instant::now() + LIMIT;
-        while Instant::now() < deadline {
-            match receiver.recv_timeout(Duration::from_millis(200)) {
-                Ok(stream) => return stream.map(|(s, _)| s).map_err(context(name)),
-                Err(_) if child.0.try_wait().is_ok_and(|s| s.is_some()) => break,
-                Err(_) => {}
-            }
-        }
-        // Ends the waiting thread.
-        let _ = UnixStream::connect(self.path.join(name));
-        let _ = waiter.join();
-        Err(said(log, "QEMU did not start"))
-    }
-}
-
-impl Drop for SocketDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-/// Ends QEMU when dropped.
-struct Guard(Child);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -338,16 +219,15 @@ pub struct Running {
     pub console: Console,
     /// The monitor.
     pub qmp: Qmp,
-    child: Guard,
+    child: Child,
     dir: PathBuf,
-    _sockets: SocketDir,
 }
 
 impl Running {
     /// Waits until QEMU has closed its console and ended.
     pub fn finish(mut self, limit: Duration) -> Result<Finished> {
         self.console.drain(limit)?;
-        let status = self.child.0.wait().map_err(context("QEMU"))?;
+        let status = self.child.wait()?;
         let trace = self.dir.join("trace.log");
         Ok(Finished {
             status,

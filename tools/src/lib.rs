@@ -7,4 +7,5 @@ pub mod command;
 pub mod input;
 pub mod json;
 pub mod pack;
+pub mod qemu;
 pub mod symbols;

@@ -1,6 +1,6 @@
 //! QEMU's event trace: what the devices saw, with the time they saw it.
 
-use crate::{Result, context};
+use super::{Result, context};
 use std::fs;
 use std::path::Path;
 

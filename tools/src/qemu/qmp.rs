@@ -1,7 +1,7 @@
 //! QEMU's monitor: reading guest-physical memory and changing devices from
 //! outside, so that evidence does not rest on the hypervisor's own word.
 
-use crate::{LIMIT, Result, context};
+use super::{LIMIT, Result, context};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;

@@ -1,7 +1,7 @@
 //! The machine's serial line: complete lines with the time they came, and a
 //! way to type. Waiting always has a deadline and never sleeps.
 
-use crate::{Result, context};
+use super::{Result, context};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::net::UnixStream;
