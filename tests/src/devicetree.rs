@@ -1,22 +1,10 @@
 //! The board's device tree: QEMU writes it, overlays are compiled and applied.
 
 use crate::{Result, context};
+pub use stagegate::qemu::run;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// Runs a program and returns its output, or what it complained about.
-pub fn run(command: &mut Command) -> Result<Vec<u8>> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(context(&name))?;
-    match output.status.success() {
-        true => Ok(output.stdout),
-        false => Err(format!(
-            "{name} failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        )),
-    }
-}
 
 /// An overlay's source text with `@name@` places to fill in.
 pub struct Template {

@@ -27,7 +27,6 @@ pub mod gates;
 pub mod guest;
 pub mod image;
 pub mod initramfs;
-pub mod machine;
 pub mod modules;
 pub mod paths;
 pub mod report;
@@ -36,4 +35,4 @@ pub mod scmi_firmware;
 pub mod setup;
 pub mod timeline;
 
-pub use stagegate::qemu::{LIMIT, Result, console, context, qmp, trace};
+pub use stagegate::qemu::{LIMIT, Result, console, context, machine, qmp, trace};

@@ -38,11 +38,6 @@ pub fn hypervisor() -> Result<PathBuf> {
     )
 }
 
-/// QEMU for AArch64 (`QEMU`).
-pub fn qemu() -> PathBuf {
-    from_env("QEMU").unwrap_or_else(|| PathBuf::from("qemu-system-aarch64"))
-}
-
 /// A directory below [`target`] for one run's files, created empty.
 pub fn fresh_dir(name: &str) -> Result<PathBuf> {
     let dir = target().join(name);

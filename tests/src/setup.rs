@@ -252,7 +252,13 @@ impl Setup {
 
     fn board(&self, dir: &Path) -> Result<PathBuf> {
         let (base, board) = (dir.join("base.dtb"), dir.join("board.dtb"));
-        self.machine.dump_dtb(&base)?;
+        match self.machine.board {
+            Board::Zcu102 => {
+                let file = paths::zcu102_dtb()?;
+                fs::copy(&file, &base).map_err(context(file.display()))?;
+            }
+            Board::VirtGicV2 | Board::VirtGicV3 => self.machine.dump_dtb(&base)?,
+        }
         let blobs: Vec<_> = self
             .overlays
             .iter()

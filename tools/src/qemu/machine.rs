@@ -1,13 +1,11 @@
 //! A machine under QEMU: described by a builder, then running until it ends,
 //! is told to quit, or is dropped. Nothing outlives its [`Running`].
 
-use crate::console::Console;
-use crate::devicetree;
-use crate::qmp::Qmp;
-use crate::trace::{self, Event};
-use crate::{LIMIT, Result, context, paths};
-use stagegate::qemu::process::{self, Child, Output};
-use std::fs;
+use super::console::{Console, Line};
+use super::process::{self, Child, Output, Started};
+use super::qmp::Qmp;
+use super::trace::{self, Event};
+use super::{LIMIT, Result, context, program, run};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -134,18 +132,17 @@ impl Machine {
         args
     }
 
-    /// Writes the device tree of this hardware: QEMU's own, or where it has
-    /// none, the one that comes with Linux.
+    /// Writes QEMU's own device tree of this hardware.
+    ///
+    /// # Errors
+    /// QEMU has none for this board, or does not start.
     pub fn dump_dtb(&self, out: &Path) -> Result<()> {
         if self.board == Board::Zcu102 {
-            let file = paths::zcu102_dtb()?;
-            return fs::copy(&file, out)
-                .map(drop)
-                .map_err(context(file.display()));
+            return Err("QEMU makes no device tree for this board".into());
         }
         let mut args = self.hardware();
         args[1] = format!("{},dumpdtb={}", args[1], out.display());
-        devicetree::run(Command::new(paths::qemu()).args(&args)).map(drop)
+        run(Command::new(program()).args(&args)).map(drop)
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -184,10 +181,19 @@ impl Machine {
         args
     }
 
+    /// Starts QEMU for someone who reads its console and messages as they come;
+    /// the sockets' directory and the command line go to `dir`.
+    ///
+    /// # Errors
+    /// QEMU does not start.
+    pub fn launch(&self, output: Output, dir: &Path) -> Result<Started> {
+        process::start(&program(), &self.arguments(), output, dir)
+    }
+
     /// Runs QEMU on this terminal until it ends. Ctrl-t is QEMU's own key
     /// (Ctrl-t x ends it): Ctrl-a belongs to Stagegate.
     pub fn interactive(&self) -> Result<ExitStatus> {
-        Command::new(paths::qemu())
+        Command::new(program())
             .args(self.arguments())
             .args([
                 "-chardev",
@@ -197,12 +203,12 @@ impl Machine {
             ])
             .args(["-mon", "chardev=con,mode=readline", "-echr", "0x14"])
             .status()
-            .map_err(context(paths::qemu().display()))
+            .map_err(context("QEMU"))
     }
 
     /// Starts QEMU; logs and sockets go to `dir`.
     pub fn start(&self, dir: &Path) -> Result<Running> {
-        let parts = process::start(&paths::qemu(), &self.arguments(), Output::Files, dir)?;
+        let parts = self.launch(Output::Files, dir)?;
         let console = Console::new(parts.console, &dir.join("console.log"), self.echo)?;
         Ok(Running {
             console,
@@ -258,7 +264,7 @@ pub struct Finished {
     /// QEMU's exit status.
     pub status: ExitStatus,
     /// The whole console output.
-    pub lines: Vec<crate::console::Line>,
+    pub lines: Vec<Line>,
     /// All traced events.
     pub trace: Vec<Event>,
 }
