@@ -14,6 +14,8 @@ pub enum Error {
     Content(PathBuf, String),
     /// Writing the output failed.
     Output(io::Error),
+    /// QEMU cannot be used.
+    Qemu(String),
 }
 
 impl fmt::Display for Error {
@@ -21,6 +23,7 @@ impl fmt::Display for Error {
         match self {
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Content(path, what) => write!(f, "{}: {what}", path.display()),
+            Self::Qemu(what) => f.write_str(what),
             Self::Output(error) => write!(f, "cannot write: {error}"),
         }
     }

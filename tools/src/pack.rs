@@ -1,5 +1,5 @@
 //! Writing packs and the image they ride on.
-use platform::pack::{ALIGN, ENTRY, HEADER, Kind, MAGIC, MAX_FILES, NAME, VERSION, checksum};
+use platform::pack::{ALIGN, ENTRY, HEADER, Kind, MAGIC, MAX_FILES, NAME, Pack, VERSION, checksum};
 use std::fmt;
 
 /// A file to be packed.
@@ -44,6 +44,16 @@ impl fmt::Display for PackingError {
 }
 
 impl std::error::Error for PackingError {}
+
+/// The pack behind a hypervisor image, if it carries one that can be read.
+#[must_use]
+pub fn find(image: &[u8]) -> Option<Pack<'_>> {
+    let places = (0..image.len()).step_by(ALIGN);
+    let place = places.filter_map(|at| image.get(at..));
+    place
+        .filter(|rest| rest.starts_with(&MAGIC))
+        .find_map(|rest| Pack::open(rest).ok())
+}
 
 const fn align(value: usize) -> usize {
     value.next_multiple_of(ALIGN)
@@ -158,7 +168,7 @@ fn tell_uefi(image: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use platform::pack::{Pack, PackError};
+    use platform::pack::PackError;
 
     fn input(name: &str, kind: Kind, bytes: &[u8]) -> Input {
         Input {

@@ -226,3 +226,39 @@ fn every_command_has_a_manual_page() {
     let missing = stagegate(&["man", &format!("{directory}/none")]);
     assert_eq!(missing.status.code(), Some(2));
 }
+
+/// A QEMU that is too old, none at all, and something that is no QEMU.
+#[test]
+fn run_says_which_qemu_it_needs() {
+    use std::os::unix::fs::PermissionsExt;
+    let fake = scratch("qemu-fake");
+    let run = |says: &str| {
+        std::fs::write(&fake, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&fake, executable).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stagegate"));
+        let output = command
+            .args(["run", "none.img"])
+            .env("STAGEGATE_QEMU", &fake);
+        let output = output.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let old = run("QEMU emulator version 8.2.2 (Debian 1:8.2.2)");
+    assert!(
+        old.contains("is QEMU 8.2.2, and 9 or later is needed; install"),
+        "{old}"
+    );
+    assert!(run("hello").contains("does not say that it is QEMU"));
+    let new = run("QEMU emulator version 9.0.0");
+    assert!(!new.contains("is needed"), "{new}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stagegate"));
+    let none = command
+        .args(["run", "none.img"])
+        .env("STAGEGATE_QEMU", "/none");
+    let none = String::from_utf8(none.output().unwrap().stderr).unwrap();
+    assert!(
+        none.contains("no QEMU: /none") && none.contains("STAGEGATE_QEMU="),
+        "{none}"
+    );
+}

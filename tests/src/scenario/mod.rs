@@ -17,8 +17,11 @@ use crate::machine::{Finished, Machine, Running};
 use crate::report::{MasterSummary, Report, SmmuSummary, VmSummary};
 use crate::setup::{Setup, bootargs};
 use crate::timeline::{Lane, Mark, Timeline, epoch_us};
-use crate::{Result, crc, paths};
+use crate::{Result, context, crc, paths};
 use hardware::MASTERS;
+use stagegate::run::layout::Layout;
+use stagegate::run::session::{self, Session};
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -73,9 +76,19 @@ pub fn run() -> Result<bool> {
 /// The scenario's machine with a shell in both guests, on this terminal.
 pub fn shell() -> Result<()> {
     let dir = paths::fresh_dir("shell")?;
-    let machine = prepare(&dir, "shell", "shell")?.finish(&dir)?;
-    println!("Ctrl-a 1, Ctrl-a 2: the guests; Ctrl-a 0: the monitor (? helps); Ctrl-t x: end QEMU");
-    machine.interactive().map(drop)
+    let mut machine = prepare(&dir, "shell", "shell")?.finish(&dir)?;
+    // The view asks for what it needs.
+    machine.traces.clear();
+    let board = dir.join("board.dtb");
+    let tree = fs::read(&board).map_err(context(board.display()))?;
+    let session = Session {
+        machine,
+        layout: Layout::read(&tree).map_err(context(board.display()))?,
+        dir: &dir,
+        plain: false,
+        limit: None,
+    };
+    session::run(session, &mut std::io::stdout()).map(drop)
 }
 
 fn prepare(dir: &Path, disk_steps: &str, nic_steps: &str) -> Result<Setup> {

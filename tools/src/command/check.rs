@@ -2,6 +2,8 @@
 mod json;
 mod text;
 
+pub(super) use text::findings;
+
 use super::{Survey, Trees, verdict};
 use crate::input::{Error, merged};
 use platform::config::Inputs;

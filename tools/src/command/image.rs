@@ -1,6 +1,6 @@
 //! `stagegate image`.
 use crate::input::{Error, read, tree, write};
-use crate::pack::{Input, image};
+use crate::pack::{Input, PackingError, image};
 use crate::symbols::Symbols;
 use platform::pack::Kind;
 use std::fmt::Write as _;
@@ -13,15 +13,8 @@ use std::process::ExitCode;
 pub struct Options {
     /// The hypervisor (arm64 Image)
     hypervisor: PathBuf,
-    /// Overlays in the order they apply (.dtbo, or .dtso source)
-    #[arg(long = "overlay", value_name = "FILE")]
-    overlays: Vec<PathBuf>,
-    /// A kernel or RAM disk, under the name its module asks for
-    #[arg(long = "file", value_name = "NAME=FILE", value_parser = named)]
-    files: Vec<(String, PathBuf)>,
-    /// The hypervisor's ELF file: reports of its own faults then name functions
-    #[arg(long, value_name = "ELF")]
-    symbols: Option<PathBuf>,
+    #[command(flatten)]
+    contents: Contents,
     /// Where to write the packed image
     #[arg(short, long)]
     output: PathBuf,
@@ -33,43 +26,72 @@ pub struct Options {
     load: String,
 }
 
+/// What can be packed behind a hypervisor.
+#[derive(Debug, clap::Args)]
+pub struct Contents {
+    /// Overlays in the order they apply (.dtbo, or .dtso source)
+    #[arg(long = "overlay", value_name = "FILE")]
+    overlays: Vec<PathBuf>,
+    /// A kernel or RAM disk, under the name its module asks for
+    #[arg(long = "file", value_name = "NAME=FILE", value_parser = named)]
+    files: Vec<(String, PathBuf)>,
+    /// The hypervisor's ELF file: reports of its own faults then name functions
+    #[arg(long, value_name = "ELF")]
+    symbols: Option<PathBuf>,
+}
+
 fn named(argument: &str) -> Result<(String, PathBuf), String> {
     let (name, path) = argument.split_once('=').ok_or("write NAME=FILE")?;
     Ok((name.into(), path.into()))
 }
 
+impl Contents {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`Error`] when one cannot be read, or is not what it should be.
+    pub fn inputs(&self) -> Result<Vec<Input>, Error> {
+        let mut files = Vec::new();
+        for path in &self.overlays {
+            let stem = path
+                .file_stem()
+                .and_then(|s| s.to_str())
+                .unwrap_or("overlay");
+            files.push(Input {
+                name: stem.into(),
+                kind: Kind::Overlay,
+                bytes: tree(path)?,
+            });
+        }
+        for (name, path) in &self.files {
+            files.push(Input {
+                name: name.clone(),
+                kind: Kind::File,
+                bytes: read(path)?,
+            });
+        }
+        if let Some(path) = &self.symbols {
+            let symbols = Symbols::read(&read(path)?);
+            let symbols = symbols.map_err(|error| Error::Content(path.clone(), error))?;
+            files.push(Input {
+                name: "symbols".into(),
+                kind: Kind::Symbols,
+                bytes: symbols.pack(),
+            });
+        }
+        Ok(files)
+    }
+}
+
+/// The hypervisor of this file with these files behind it.
+pub(super) fn pack(hypervisor: &Path, files: &[Input]) -> Result<Vec<u8>, Error> {
+    let content = |error: PackingError| Error::Content(hypervisor.into(), error.to_string());
+    image(&read(hypervisor)?, files).map_err(content)
+}
+
 pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Error> {
-    let mut files = Vec::new();
-    for path in &options.overlays {
-        let stem = path
-            .file_stem()
-            .and_then(|s| s.to_str())
-            .unwrap_or("overlay");
-        files.push(Input {
-            name: stem.into(),
-            kind: Kind::Overlay,
-            bytes: tree(path)?,
-        });
-    }
-    for (name, path) in &options.files {
-        files.push(Input {
-            name: name.clone(),
-            kind: Kind::File,
-            bytes: read(path)?,
-        });
-    }
-    if let Some(path) = &options.symbols {
-        let symbols = Symbols::read(&read(path)?);
-        let symbols = symbols.map_err(|error| Error::Content(path.clone(), error))?;
-        files.push(Input {
-            name: "symbols".into(),
-            kind: Kind::Symbols,
-            bytes: symbols.pack(),
-        });
-    }
-    let hypervisor = read(&options.hypervisor)?;
-    let packed = image(&hypervisor, &files)
-        .map_err(|error| Error::Content(options.hypervisor.clone(), error.to_string()))?;
+    let files = options.contents.inputs()?;
+    let packed = pack(&options.hypervisor, &files)?;
     write(&options.output, &packed)?;
     for file in &files {
         let kind = match file.kind {

@@ -5,6 +5,7 @@ mod graph;
 mod image;
 mod man;
 mod new;
+mod run;
 mod survey;
 mod symbolize;
 
@@ -16,7 +17,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Checks, draws and packs Stagegate configurations.
+/// Checks, draws, packs and runs Stagegate configurations.
 #[derive(Debug, Parser)]
 #[command(name = "stagegate", version, about)]
 pub struct Arguments {
@@ -38,6 +39,8 @@ enum Command {
     Compile(compile::Options),
     /// Pack hypervisor, overlays, kernels and RAM disks into one bootable file
     Image(image::Options),
+    // Described where its options are: at length.
+    Run(run::Options),
     /// Name the functions in a report of the hypervisor
     Symbolize(symbolize::Options),
     /// Write the manual pages
@@ -70,6 +73,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Error
         Command::Merge(options) => compile::merge(options, out),
         Command::Compile(options) => compile::run(options),
         Command::Image(options) => image::run(options, out),
+        Command::Run(options) => run::run(options, out),
         Command::Symbolize(options) => symbolize::run(options, out),
         Command::Man(options) => man::run(options, out),
         Command::Completions { shell } => {

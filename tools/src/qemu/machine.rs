@@ -5,7 +5,7 @@ use super::console::{Console, Line};
 use super::process::{self, Child, Output, Started};
 use super::qmp::Qmp;
 use super::trace::{self, Event};
-use super::{LIMIT, Result, context, program, run};
+use super::{LIMIT, Result, program, run};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -188,22 +188,6 @@ impl Machine {
     /// QEMU does not start.
     pub fn launch(&self, output: Output, dir: &Path) -> Result<Started> {
         process::start(&program(), &self.arguments(), output, dir)
-    }
-
-    /// Runs QEMU on this terminal until it ends. Ctrl-t is QEMU's own key
-    /// (Ctrl-t x ends it): Ctrl-a belongs to Stagegate.
-    pub fn interactive(&self) -> Result<ExitStatus> {
-        Command::new(program())
-            .args(self.arguments())
-            .args([
-                "-chardev",
-                "stdio,id=con,mux=on,signal=off",
-                "-serial",
-                "chardev:con",
-            ])
-            .args(["-mon", "chardev=con,mode=readline", "-echr", "0x14"])
-            .status()
-            .map_err(context("QEMU"))
     }
 
     /// Starts QEMU; logs and sockets go to `dir`.

@@ -97,6 +97,16 @@ impl Qmp {
         Ok(())
     }
 
+    /// Why QEMU, which is ending, ends: the reason in its `SHUTDOWN` event, such
+    /// as `guest-shutdown` or `host-signal`.
+    pub fn shutdown_reason(&mut self) -> Option<String> {
+        while let Ok(event) = self.read() {
+            self.events.push(event);
+        }
+        let shutdown = self.events.iter().find(|e| e["event"] == "SHUTDOWN")?;
+        Some(shutdown["data"]["reason"].as_str()?.to_string())
+    }
+
     /// Connects or cuts a network device's cable.
     pub fn set_link(&mut self, id: &str, up: bool) -> Result<()> {
         self.execute("set_link", json!({"name": id, "up": up}))

@@ -42,7 +42,8 @@ pub fn parse(text: &str) -> Vec<Event> {
     text.lines().filter_map(event).collect()
 }
 
-fn event(line: &str) -> Option<Event> {
+/// The event that a line tells of; `None` for other lines.
+pub fn event(line: &str) -> Option<Event> {
     let (_pid, rest) = line.split_once('@')?;
     let (time, rest) = rest.split_once(':')?;
     let (seconds, micros) = time.split_once('.')?;

@@ -9,7 +9,7 @@ use platform::report::{Report, Severity};
 use std::io::{Result, Write};
 
 /// Findings, errors last: they are what is looked for.
-pub(super) fn findings(report: &Report, out: &mut dyn Write) -> Result<()> {
+pub(in crate::command) fn findings(report: &Report, out: &mut dyn Write) -> Result<()> {
     for severity in [Severity::Note, Severity::Warning, Severity::Error] {
         for finding in report.findings.iter().filter(|f| f.severity == severity) {
             writeln!(out, "{finding}")?;
