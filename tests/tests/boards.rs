@@ -152,6 +152,12 @@ fn zcu102_gives_sd_and_ethernet_without_an_smmu_only_where_optional() {
     };
     told(&["fd800000", "its masters are given to nobody"]);
     told(&["strict: copier:", "it is not given"]);
+    // The checker's words, with its remedy.
+    told(&[
+        "warning[device-needs]: /axi/ethernet@ff0e0000 phy-handle: left out",
+        "which has no /axi/ethernet@ff0e0000/",
+        "write fixed-link = <0 1 1000 0 0> on the device in an overlay",
+    ]);
     told(&["[strict]", "DONE passed 1 failed 0"]);
     let refused = |l: &&stagegate_tests::console::Line| l.text.contains("it is not given");
     assert_eq!(finished.lines.iter().filter(refused).count(), 1);

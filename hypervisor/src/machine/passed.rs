@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use pgtable::Attrs;
-use platform::config::{DeviceConfig, DeviceKind};
+use platform::config::{DeviceConfig, DeviceKind, Passing, passing};
 use platform::tree::{NodeId, Tree};
 
 use super::owners::Line;
@@ -143,7 +143,7 @@ impl Passed {
             master,
             clocks: clocks.len(),
             coherent: tree.inherited(*node, "dma-coherent").is_some(),
-            properties: properties(tree, *node, &config.name),
+            properties: properties(tree, *node),
         }))
     }
 
@@ -209,60 +209,11 @@ impl Passed {
     }
 }
 
-/// Properties that are said anew for the guest, or that mean nothing there.
-const SAID_ANEW: &[&str] = &[
-    "reg",
-    "interrupts",
-    "interrupts-extended",
-    "interrupt-parent",
-    "iommus",
-    "clocks",
-    "power-domains",
-    "power-domain-names",
-    "phandle",
-    "linux,phandle",
-    "status",
-    "dma-coherent",
-    "name",
-];
-
-/// Copies what needs no other node. What does is named and left out.
-fn properties(tree: &Tree<'_>, node: NodeId, device: &str) -> Vec<(String, Vec<u8>)> {
-    let mut list = Vec::new();
-    for property in tree.node(node).properties() {
-        let name = property.name;
-        if SAID_ANEW.contains(&name) {
-            continue;
-        }
-        if refers(name) {
-            log::warn!("{device}: {name} refers to something that its VM does not have: left out");
-            continue;
-        }
-        list.push((String::from(name), property.value.to_vec()));
-    }
-    list
-}
-
-/// Whether a property of this name refers to another node.
-fn refers(name: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "resets",
-        "reset-names",
-        "phys",
-        "phy-names",
-        "phy-handle",
-        "dmas",
-        "dma-names",
-        "interconnects",
-        "nvmem-cells",
-        "memory-region",
-        "operating-points-v2",
-    ];
-    let starts = ["pinctrl-", "assigned-clock"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix));
-    let ends = ["-supply", "-gpios", "-gpio"]
-        .iter()
-        .any(|suffix| name.ends_with(suffix));
-    NAMES.contains(&name) || starts || ends
+/// Copies what needs no other node. What does was named when the configuration
+/// was read.
+fn properties(tree: &Tree<'_>, node: NodeId) -> Vec<(String, Vec<u8>)> {
+    let own = tree.node(node).properties();
+    own.filter(|property| passing(property.name) == Passing::Copied)
+        .map(|property| (String::from(property.name), property.value.to_vec()))
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! A device given to a VM.
 use super::power::{self, PowerSource};
-use super::{Reader, streams};
+use super::{Reader, needs, streams};
 use crate::facts::interrupt::{Irq, interrupts};
 use crate::facts::reference::{CLOCKS, POWER_DOMAINS, Supply};
 use crate::facts::smmu::listed;
@@ -263,6 +263,7 @@ fn platform(
         let what = format!("an interrupt of {path} does not reach the GIC and will not be given");
         r.warning("device-irq", (id, "device"), what, "");
     }
+    needs::check(r, target);
     Some(DeviceKind::Platform {
         node: target,
         regs,
