@@ -1,5 +1,7 @@
 //! `stagegate graph`.
 mod dot;
+mod layout;
+mod legend;
 mod model;
 mod svg;
 

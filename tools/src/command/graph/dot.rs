@@ -1,5 +1,5 @@
 //! Graphviz DOT.
-use super::model::{Picture, Sort};
+use super::model::{Mark, Picture, Sort};
 use std::fmt::Write;
 
 pub(super) fn render(picture: &Picture) -> String {
@@ -13,12 +13,14 @@ pub(super) fn render(picture: &Picture) -> String {
             Sort::Master => "style=solid",
             Sort::Vm => "style=rounded",
         };
-        let colour = if shape.fine { "" } else { ", color=red" };
-        let text = if shape.note.is_empty() {
-            shape.title.clone()
-        } else {
-            format!("{}\n{}", shape.title, shape.note)
+        let colour = match shape.mark {
+            Mark::Fine => "",
+            Mark::Bad => ", color=red",
+            Mark::Off => ", color=gray, fontcolor=gray",
         };
+        let lines = [&shape.title, &shape.note, &shape.more];
+        let lines = lines.into_iter().filter(|line| !line.is_empty());
+        let text = lines.cloned().collect::<Vec<_>>().join("\n");
         let _ = writeln!(out, "  n{index} [label={text:?}, {style}{colour}];");
     }
     for link in &picture.links {

@@ -2,10 +2,10 @@
 use crate::command::Survey;
 use platform::config::SmmuConfig;
 use platform::facts::stream::{iommus, masters};
-use platform::facts::{Smmu, StreamId};
+use platform::facts::{Smmu, SmmuKind, StreamId};
 use platform::probe::{Role, State};
 use platform::tree::NodeId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a box stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +22,21 @@ pub(super) enum Sort {
 pub(super) struct Shape {
     pub(super) title: String,
     pub(super) note: String,
+    /// A third line; may be empty.
+    pub(super) more: String,
     pub(super) sort: Sort,
-    /// Works, as far as a check can tell.
-    pub(super) fine: bool,
+    pub(super) mark: Mark,
     pub(super) column: usize,
+}
+
+/// Whether a box works, as far as a check can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    Fine,
+    /// It does not come up, or passes its SMMU.
+    Bad,
+    /// The tree disables it.
+    Off,
 }
 
 /// A link from supplier to consumer.
@@ -57,19 +68,73 @@ impl Picture {
         } else {
             picture.vms(survey, &places);
         }
+        picture.reduce();
         picture.columns();
         picture
     }
 
-    fn add(&mut self, title: impl Into<String>, note: String, sort: Sort, fine: bool) -> usize {
+    /// All boxes of a sort.
+    pub(super) fn of_sort(&self, sort: Sort) -> Vec<usize> {
+        let shapes = self.shapes.iter().enumerate();
+        let some = shapes.filter(|(_, shape)| shape.sort == sort);
+        some.map(|(index, _)| index).collect()
+    }
+
+    /// The first SMMU or TBU that a TBU or master is linked to: its band is
+    /// where the box stands.
+    pub(super) fn owner(&self, shape: usize) -> Option<usize> {
+        let mut above = self.links.iter().filter(|l| l.to == shape);
+        let owns = |sort| matches!(sort, Sort::Smmu | Sort::Tbu);
+        above
+            .find(|l| self.shapes.get(l.from).is_some_and(|s| owns(s.sort)))
+            .map(|l| l.from)
+    }
+
+    /// The boxes of a sort that stand in the band of `owner`.
+    pub(super) fn owned(&self, owner: usize, sort: Sort) -> Vec<usize> {
+        let mut list = self.of_sort(sort);
+        list.retain(|&shape| self.owner(shape) == Some(owner));
+        list
+    }
+
+    fn add(&mut self, title: impl Into<String>, note: String, sort: Sort, mark: Mark) -> usize {
         self.shapes.push(Shape {
             title: title.into(),
             note,
+            more: String::new(),
             sort,
-            fine,
+            mark,
             column: 0,
         });
         self.shapes.len() - 1
+    }
+
+    /// Leaves out each link that other links imply.
+    fn reduce(&mut self) {
+        let all = self.links.clone();
+        let implied = |link: &Link| {
+            let mut seen = BTreeSet::new();
+            let mut open: Vec<usize> = vec![link.from];
+            while let Some(at) = open.pop() {
+                for next in all.iter().filter(|l| l.from == at && *l != link) {
+                    if next.to == link.to {
+                        return true;
+                    }
+                    if seen.insert(next.to) {
+                        open.push(next.to);
+                    }
+                }
+            }
+            false
+        };
+        // In a ring each link would imply the others: there all stay.
+        let ring = self
+            .shapes
+            .iter()
+            .any(|s| s.note.contains("waits for itself"));
+        if !ring {
+            self.links.retain(|link| !implied(link));
+        }
     }
 
     fn link(&mut self, from: usize, to: usize) {
@@ -95,13 +160,19 @@ impl Picture {
             if device.state == State::Disabled && sort != Sort::Supplier {
                 continue;
             }
-            let fine = device.state == State::Ready;
-            let note = if fine {
-                note
-            } else {
-                survey.graph.outcome(index)
+            let (note, mark) = match device.state {
+                State::Ready => (note, Mark::Fine),
+                State::Disabled => ("disabled".into(), Mark::Off),
+                _ => (survey.graph.outcome(index), Mark::Bad),
             };
-            let shape = self.add(short(&device.name), note, sort, fine);
+            let shape = self.add(short(&device.name), note, sort, mark);
+            if let Some(shape) = self.shapes.get_mut(shape) {
+                shape.more = match entry.role {
+                    Role::Smmu(s) => survey.board.smmus.get(s).map_or("".into(), kind),
+                    Role::Tbu(s, t) => tbu_streams(survey, s, t),
+                    _ => String::new(),
+                };
+            }
             shapes.insert(index, shape);
             places.entry(entry.node).or_insert(shape);
         }
@@ -118,16 +189,14 @@ impl Picture {
     fn vms(&mut self, survey: &Survey<'_>, places: &BTreeMap<NodeId, usize>) {
         for vm in &survey.plan.vms {
             let note = format!("{} CPUs, {} MiB", vm.cpus, vm.memory >> 20);
-            let vm_shape = self.add(&vm.name, note, Sort::Vm, true);
+            let vm_shape = self.add(&vm.name, note, Sort::Vm, Mark::Fine);
             for device in &vm.devices {
                 let evidence: Vec<&str> = device.power_sources.iter().map(|s| s.name()).collect();
-                let fine = !device.bypass;
-                let note = if fine {
-                    evidence.join(", ")
-                } else {
-                    "BYPASS".into()
+                let (note, mark) = match device.bypass {
+                    false => (evidence.join(", "), Mark::Fine),
+                    true => ("BYPASSES its SMMU".into(), Mark::Bad),
                 };
-                let shape = self.add(&device.name, note, Sort::Master, fine);
+                let shape = self.add(&device.name, note, Sort::Master, mark);
                 self.link(shape, vm_shape);
                 self.streams(survey, &device.streams, shape, places);
             }
@@ -150,14 +219,12 @@ impl Picture {
                 None => iommus(&survey.tree, id).unwrap_or_default(),
             };
             if streams.iter().any(|s| places.contains_key(&s.smmu)) {
-                let enabled = survey.tree.is_enabled(id);
-                let note = if enabled {
-                    String::new()
-                } else {
-                    "disabled".into()
+                let (note, mark) = match survey.tree.is_enabled(id) {
+                    true => (String::new(), Mark::Fine),
+                    false => ("disabled".into(), Mark::Off),
                 };
                 let path = survey.tree.path(id);
-                let shape = self.add(short(&path), note, Sort::Master, enabled);
+                let shape = self.add(short(&path), note, Sort::Master, mark);
                 self.streams(survey, &streams, shape, places);
             }
         }
@@ -185,44 +252,40 @@ impl Picture {
                 self.link(from, to);
             }
         }
-        let ids: Vec<String> = streams.iter().map(ToString::to_string).collect();
-        if let Some(shape) = self.shapes.get_mut(to).filter(|_| !ids.is_empty()) {
-            let gap = if shape.note.is_empty() { "" } else { "; " };
-            shape.note = format!("stream {}{gap}{}", ids.join(", "), shape.note);
+        if let Some(shape) = self.shapes.get_mut(to).filter(|_| !streams.is_empty()) {
+            let text = format!("stream {}", stream_list(streams));
+            shape.more = std::mem::replace(&mut shape.note, text);
         }
     }
 
-    /// A box stands right of everything that supplies it; masters and VMs have
-    /// columns of their own.
+    /// A supplier stands as near as it can to what it supplies; SMMUs, TBUs,
+    /// masters and VMs have columns of their own.
     fn columns(&mut self) {
-        for _ in 0..self.shapes.len() {
-            let mut moved = false;
+        const DEEPEST: usize = 8;
+        let suppliers: BTreeSet<usize> = self.of_sort(Sort::Supplier).into_iter().collect();
+        // How many suppliers stand between each and its SMMU.
+        let mut depth = vec![0; self.shapes.len()];
+        for _ in 0..DEEPEST {
             for link in &self.links {
-                let from = self.shapes.get(link.from).map_or(0, |s| s.column);
-                if let Some(to) = self.shapes.get_mut(link.to)
-                    && to.column <= from
-                    && from < 12
-                {
-                    to.column = from + 1;
-                    moved = true;
+                let both = suppliers.contains(&link.from) && suppliers.contains(&link.to);
+                let below = depth.get(link.to).copied().unwrap_or(0);
+                if let Some(depth) = depth.get_mut(link.from).filter(|_| both) {
+                    *depth = (below + 1).max(*depth).min(DEEPEST);
                 }
             }
-            if !moved {
-                break;
-            }
         }
-        let suppliers = self.shapes.iter().filter(|s| s.sort == Sort::Supplier);
-        let smmus = suppliers.map(|s| s.column + 1).max().unwrap_or(0);
+        let deepest = suppliers.iter().filter_map(|&s| depth.get(s)).max();
+        let smmus = deepest.map_or(0, |deepest| deepest + 1);
         let has_tbus = self.shapes.iter().any(|s| s.sort == Sort::Tbu);
         let masters = smmus + 1 + usize::from(has_tbus);
-        for shape in &mut self.shapes {
-            match shape.sort {
-                Sort::Supplier => {}
-                Sort::Smmu => shape.column = smmus,
-                Sort::Tbu => shape.column = smmus + 1,
-                Sort::Master => shape.column = masters,
-                Sort::Vm => shape.column = masters + 1,
-            }
+        for (shape, depth) in self.shapes.iter_mut().zip(depth) {
+            shape.column = match shape.sort {
+                Sort::Supplier => smmus - 1 - depth,
+                Sort::Smmu => smmus,
+                Sort::Tbu => smmus + 1,
+                Sort::Master => masters,
+                Sort::Vm => masters + 1,
+            };
         }
     }
 }
@@ -254,11 +317,52 @@ fn time(us: u64) -> String {
 }
 
 fn tbu_note(survey: &Survey<'_>, smmu: usize, tbu: usize) -> String {
+    let config = survey.plan.smmus.iter().find(|s| s.smmu == smmu);
+    let tbu = config.and_then(|c| c.tbus.iter().find(|t| t.tbu == tbu));
+    tbu.map_or_else(String::new, |tbu| match tbu.always_on {
+        true => "always on".into(),
+        false => format!("gate {}", time(tbu.idle_delay_us)),
+    })
+}
+
+fn tbu_streams(survey: &Survey<'_>, smmu: usize, tbu: usize) -> String {
     let tbu = survey.board.smmus.get(smmu).and_then(|s| s.tbus.get(tbu));
     tbu.map_or_else(String::new, |t| {
         let last = t.first_stream.saturating_add(t.streams.saturating_sub(1));
-        format!("streams {:#x}-{last:#x}", t.first_stream)
+        format!("streams {:#x}–{last:#x}", t.first_stream)
     })
+}
+
+fn kind(smmu: &Smmu) -> String {
+    let version = match smmu.kind {
+        SmmuKind::V1 => "SMMUv1",
+        SmmuKind::V2 => "SMMUv2",
+        SmmuKind::V3 => "SMMUv3",
+    };
+    let gpu = if smmu.adreno { ", GPU" } else { "" };
+    format!("{version} ({:?}{gpu})", smmu.model)
+}
+
+/// Stream ids, those in a row as one range.
+fn stream_list(streams: &[StreamId]) -> String {
+    let mut list: Vec<(StreamId, u32)> = Vec::new();
+    for stream in streams {
+        match list.last_mut() {
+            Some((first, last))
+                if first.smmu == stream.smmu
+                    && first.mask | stream.mask == 0
+                    && last.checked_add(1) == Some(stream.id) =>
+            {
+                *last = stream.id;
+            }
+            _ => list.push((*stream, stream.id)),
+        }
+    }
+    let one = |&(first, last): &(StreamId, u32)| match first.id == last {
+        true => first.to_string(),
+        false => format!("{first}–{last:#x}"),
+    };
+    list.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// The last part of a path, which is what people call a device.

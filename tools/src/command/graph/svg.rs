@@ -1,19 +1,28 @@
-//! SVG, laid out in columns. One box is as high as its row, so that a board
-//! with eighty masters stays readable by scrolling.
-use super::model::{Picture, Shape, Sort};
+//! SVG, laid out in columns and drawn to be scrolled: boxes keep their size
+//! however many there are.
+use super::layout::{Band, Layout, PITCH};
+use super::legend;
+use super::model::{Mark, Picture, Shape, Sort};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 const BOX_WIDTH: usize = 230;
-const BOX_HEIGHT: usize = 36;
-const ROW: usize = 46;
-const COLUMN: usize = 330;
-const MARGIN: usize = 20;
+const BOX_HEIGHT: usize = 40;
+/// Pixels of a unit of height.
+const UNIT: usize = 24;
+const COLUMN: usize = 320;
+pub(super) const MARGIN: usize = 20;
 const HEAD: usize = 56;
+/// Space left and right of a text in its box.
+const PADDING: usize = 8;
+
+/// Sizes of text in pixels.
+const TITLE: usize = 12;
+const NOTE: usize = 10;
 
 const STYLE: &str = "\
 text{font:12px sans-serif;fill:#222}\
-.note{font-size:10px;fill:#666}\
+.note{font-size:10px;fill:#555}\
 .title{font-size:16px;font-weight:bold}\
 .head{font-weight:bold;fill:#555}\
 rect{stroke:#555;stroke-width:1.2}\
@@ -24,26 +33,31 @@ rect{stroke:#555;stroke-width:1.2}\
 .vm rect{fill:#f1e4f7}\
 .bad rect{stroke:#c22;stroke-width:2}\
 .bad .note{fill:#c22}\
-path{fill:none;stroke:#999;stroke-width:1.2}";
-
-/// Where a box stands: column and row.
-type Places = Vec<(usize, usize)>;
+.off rect{fill:#f4f4f4;stroke:#999}\
+.off text{fill:#777}\
+rect.band{fill:#f6f8fb;stroke:#dde3ea}\
+rect.paper{fill:#fff;stroke:none}\
+path{fill:none;stroke:#888;stroke-width:1.2}";
 
 pub(super) fn render(picture: &Picture) -> String {
-    let (places, columns, rows) = places(picture);
-    let width = columns * COLUMN + BOX_WIDTH + 2 * MARGIN;
-    let height = HEAD + rows * ROW + 2 * MARGIN;
+    let layout = Layout::of(picture);
+    let width = (x(layout.columns) + BOX_WIDTH).max(legend::WIDTH) + MARGIN;
+    let below = y(layout.height) + MARGIN;
+    let height = below + legend::HEIGHT + MARGIN;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\">\n<title>{0}</title>\n<style>{STYLE}</style>\n\
+         <rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>\n\
          <text class=\"title\" x=\"{MARGIN}\" y=\"26\">{0}</text>\n",
         escape(&picture.title)
     );
-    links(&mut out, picture, &places);
+    layout.bands.iter().for_each(|each| band(&mut out, each));
+    links(&mut out, picture, &layout);
     heads(&mut out, picture);
-    for (shape, &(column, row)) in picture.shapes.iter().zip(&places) {
-        shape_box(&mut out, shape, x(column), y(row));
+    for (shape, place) in picture.shapes.iter().zip(&layout.places) {
+        shape_box(&mut out, shape, x(place.column), y(place.top));
     }
+    legend::draw(&mut out, below);
     out.push_str("</svg>\n");
     out
 }
@@ -52,70 +66,22 @@ const fn x(column: usize) -> usize {
     MARGIN + column * COLUMN
 }
 
-const fn y(row: usize) -> usize {
-    HEAD + MARGIN + row * ROW
+const fn y(units: usize) -> usize {
+    HEAD + MARGIN + units * UNIT
 }
 
-/// Places boxes column by column, each near what it is linked to, so that
-/// links cross little: first from the left to find an order, then from the
-/// right to level suppliers with what they supply.
-fn places(picture: &Picture) -> (Places, usize, usize) {
-    let last = picture.shapes.iter().map(|s| s.column).max().unwrap_or(0);
-    let mut places: Places = vec![(0, 0); picture.shapes.len()];
-    for column in 0..=last {
-        let near = |index: usize, places: &Places| {
-            let above = picture.links.iter().filter(|l| l.to == index);
-            above.filter_map(|l| places.get(l.from)).map(|p| p.1).min()
-        };
-        let order = members(picture, column, |i| near(i, &places).unwrap_or(usize::MAX));
-        stack(
-            &mut places,
-            column,
-            order.into_iter().map(|(_, index)| (0, index)),
-        );
-    }
-    for column in (0..last).rev() {
-        let level = |index: usize, places: &Places| {
-            let below = picture.links.iter().filter(|l| l.from == index);
-            let rows: Vec<usize> = below
-                .filter_map(|l| places.get(l.to))
-                .map(|p| p.1)
-                .collect();
-            let own = places.get(index).map_or(0, |p| p.1);
-            rows.iter()
-                .sum::<usize>()
-                .checked_div(rows.len())
-                .unwrap_or(own)
-        };
-        let order = members(picture, column, |i| level(i, &places));
-        stack(&mut places, column, order.into_iter());
-    }
-    let rows = places.iter().map(|p| p.1 + 1).max().unwrap_or(1);
-    (places, last, rows)
-}
-
-/// The boxes of a column with a key each, in order of the keys.
-fn members(picture: &Picture, column: usize, key: impl Fn(usize) -> usize) -> Vec<(usize, usize)> {
-    let shapes = picture
-        .shapes
-        .iter()
-        .enumerate()
-        .filter(|(_, s)| s.column == column);
-    let mut list: Vec<(usize, usize)> = shapes.map(|(index, _)| (key(index), index)).collect();
-    list.sort_unstable();
-    list
-}
-
-/// Gives each box the row it wants, or the next free one below.
-fn stack(places: &mut Places, column: usize, order: impl Iterator<Item = (usize, usize)>) {
-    let mut free = 0;
-    for (wanted, index) in order {
-        let row = free.max(wanted);
-        if let Some(place) = places.get_mut(index) {
-            *place = (column, row);
-        }
-        free = row + 1;
-    }
+fn band(out: &mut String, band: &Band) {
+    const AROUND: usize = (UNIT * PITCH - BOX_HEIGHT) / 2;
+    let (left, right) = (x(band.columns.0), x(band.columns.1) + BOX_WIDTH);
+    let (top, bottom) = (y(band.rows.0), y(band.rows.1));
+    let _ = writeln!(
+        out,
+        "<rect class=\"band\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"8\"/>",
+        left - 12,
+        top - AROUND,
+        right - left + 24,
+        bottom - top
+    );
 }
 
 fn heads(out: &mut String, picture: &Picture) {
@@ -132,66 +98,113 @@ fn heads(out: &mut String, picture: &Picture) {
     for (column, head) in heads {
         let _ = writeln!(
             out,
-            "<text class=\"head\" x=\"{}\" y=\"{}\">{head}</text>",
-            x(column),
-            HEAD
+            "<text class=\"head\" x=\"{}\" y=\"{HEAD}\">{head}</text>",
+            x(column)
         );
     }
 }
 
-fn links(out: &mut String, picture: &Picture, places: &Places) {
+fn links(out: &mut String, picture: &Picture, layout: &Layout) {
     for link in &picture.links {
-        let (Some(&from), Some(&to)) = (places.get(link.from), places.get(link.to)) else {
+        let (Some(from), Some(to)) = (layout.places.get(link.from), layout.places.get(link.to))
+        else {
             continue;
         };
-        let (x1, y1) = (x(from.0) + BOX_WIDTH, y(from.1) + BOX_HEIGHT / 2);
-        let (x2, y2) = (x(to.0), y(to.1) + BOX_HEIGHT / 2);
-        let middle = x1.midpoint(x2);
+        let (x1, y1) = (x(from.column) + BOX_WIDTH, y(from.top) + BOX_HEIGHT / 2);
+        let (x2, y2) = (x(to.column), y(to.top) + BOX_HEIGHT / 2);
+        // All of the bend is in the gap before the consumer: in the columns
+        // between, a link runs level.
+        let bend = x2.saturating_sub(COLUMN - BOX_WIDTH);
+        let middle = bend.midpoint(x2);
         let _ = writeln!(
             out,
-            "<path d=\"M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}\"/>"
+            "<path d=\"M{x1} {y1}H{bend}C{middle} {y1} {middle} {y2} {x2} {y2}\"/>"
         );
     }
 }
 
 fn shape_box(out: &mut String, shape: &Shape, x: usize, y: usize) {
-    let class = match shape.sort {
+    let kind = class(shape.sort);
+    let full = [kind, &shape.title, &shape.note, &shape.more].join(" ");
+    let _ = write!(
+        out,
+        "<g class=\"{kind}{}\"><title>{}</title>\
+         <rect x=\"{x}\" y=\"{y}\" width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"5\"/>",
+        mark(shape.mark),
+        escape(full.trim_end()),
+    );
+    let notes = [shape.note.as_str(), &shape.more].into_iter();
+    let notes: Vec<&str> = notes.filter(|line| !line.is_empty()).collect();
+    let lines: &[usize] = match notes.len() {
+        0 => &[24],
+        1 => &[16, 31],
+        _ => &[13, 24, 35],
+    };
+    let sizes = [
+        (TITLE, ""),
+        (NOTE, " class=\"note\""),
+        (NOTE, " class=\"note\""),
+    ];
+    let texts = [shape.title.as_str()].into_iter().chain(notes);
+    for ((text, line), (size, class)) in texts.zip(lines).zip(sizes) {
+        let _ = write!(
+            out,
+            "<text{class} x=\"{}\" y=\"{}\">{}</text>",
+            x + PADDING,
+            y + line,
+            escape(&cut(text, size, BOX_WIDTH - 2 * PADDING))
+        );
+    }
+    out.push_str("</g>\n");
+}
+
+pub(super) const fn class(sort: Sort) -> &'static str {
+    match sort {
         Sort::Supplier => "supplier",
         Sort::Smmu => "smmu",
         Sort::Tbu => "tbu",
         Sort::Master => "master",
         Sort::Vm => "vm",
-    };
-    let bad = if shape.fine { "" } else { " bad" };
-    let _ = write!(
-        out,
-        "<g class=\"{class}{bad}\"><title>{} {}</title>\
-         <rect x=\"{x}\" y=\"{y}\" width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"5\"/>\
-         <text x=\"{}\" y=\"{}\">{}</text>",
-        escape(&shape.title),
-        escape(&shape.note),
-        x + 8,
-        y + 15,
-        escape(&cut(&shape.title, 34)),
-    );
-    let note = escape(&cut(&shape.note, 40));
-    let _ = writeln!(
-        out,
-        "<text class=\"note\" x=\"{}\" y=\"{}\">{note}</text></g>",
-        x + 8,
-        y + 29
-    );
+    }
 }
 
-/// At most `limit` characters; the full text is in the tooltip.
-fn cut(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
+pub(super) const fn mark(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Fine => "",
+        Mark::Bad => " bad",
+        Mark::Off => " off",
+    }
+}
+
+/// Width of a text in tenths of a pixel, in a wide sans-serif font.
+fn measure(text: &str, size: usize) -> usize {
+    let hundredths = |c: char| match c {
+        'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '|' | '\'' | '/' | '(' | ')' | ' ' => 40,
+        'm' | 'w' | 'M' | 'W' | '@' | '…' => 100,
+        c if c.is_ascii_uppercase() => 78,
+        _ => 64,
+    };
+    text.chars().map(hundredths).sum::<usize>() * size / 10
+}
+
+/// As much of the text as fits, with the address that ends a node's name; all
+/// of it is in the tooltip.
+fn cut(text: &str, size: usize, width: usize) -> String {
+    if measure(text, size) <= width * 10 {
         return text.into();
     }
-    text.chars().take(limit - 1).chain(['…']).collect()
+    let address = text.rfind('@').filter(|&at| text.len() - at <= 10);
+    let (mut short, end) = text.split_at(address.unwrap_or(text.len()));
+    while measure(&format!("{short}…{end}"), size) > width * 10 {
+        let Some((at, _)) = short.char_indices().last() else {
+            break;
+        };
+        short = &short[..at];
+    }
+    format!("{}…{end}", short.trim_end_matches([' ', ',', ';']))
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let text = text
         .replace('&', "&amp;")
         .replace('<', "&lt;")
