@@ -1,11 +1,12 @@
-//! What the console says when the hypervisor itself fails.
+//! What the console says when the hypervisor itself fails, and that its memory
+//! is protected from itself.
 
 mod common;
 
 use common::{LIMIT, dir, ok};
 use stagegate::symbols::Symbols;
 use stagegate_tests::cases::{self, spec};
-use stagegate_tests::machine::Machine;
+use stagegate_tests::machine::{Machine, Running};
 use stagegate_tests::setup::Setup;
 use stagegate_tests::{paths, scmi_firmware};
 use std::fs::{self, OpenOptions};
@@ -16,13 +17,11 @@ const IMAGE: u64 = 0x20_0000;
 /// What Ctrl-a `d` calls, and nobody before.
 const VICTIM: &str = "hypervisor::machine::report::lines";
 
-/// The syndrome of an undefined instruction, in words.
-const WORDS: &str = "undefined instruction (ESR 0x2000000, EC 0x0)";
-
-/// The test breaks a function in the machine's memory before it was ever run.
-#[test]
-fn a_fault_at_el2_is_reported_with_names() {
-    let dir = dir("backtrace");
+/// Replaces the start of a function in the machine's memory before it was ever
+/// run, has it run, and waits for a line with all of `words`. They get the
+/// function's place in the image.
+fn breaks(name: &str, code: &[u32], words: impl Fn(u64) -> Vec<String>) -> Running {
+    let dir = dir(&format!("backtrace-{name}"));
     let ram = dir.join("ram");
     let mut setup = ok(Setup::new(Machine::virt(2, 1024)));
     setup.machine.extra.extend(scmi_firmware::ram(&ram, 1024));
@@ -34,17 +33,64 @@ fn a_fault_at_el2_is_reported_with_names() {
     let address = Symbols::read(&elf).expect("names").address(VICTIM);
     let address = address.unwrap_or_else(|| panic!("{VICTIM} is not a function of its own"));
     let memory = OpenOptions::new().write(true).open(&ram).expect("RAM");
-    // UDF #0.
-    memory.write_all_at(&[0; 4], IMAGE + address).expect("RAM");
+    let code: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+    memory.write_all_at(&code, IMAGE + address).expect("RAM");
+    // The machine has it open.
+    fs::remove_file(&ram).expect("RAM");
     ok(running.console.send(&[0x01, b'd']));
-    let fault = format!("(image+{address:#x} <{VICTIM}+0x0>)");
-    ok(running
-        .console
-        .expect_all(&["synchronous exception at EL2: ", WORDS, &fault], LIMIT));
+    let words = words(address);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    ok(running.console.expect_all(&words, LIMIT));
+    running
+}
+
+/// The report's line, without a place.
+fn fault(words: &str) -> Vec<String> {
+    vec![format!("synchronous exception at EL2: {words}")]
+}
+
+#[test]
+fn a_fault_at_el2_is_reported_with_names() {
+    // udf #0
+    let mut running = breaks("names", &[0], |address| {
+        let mut words = fault("undefined instruction (ESR 0x2000000, EC 0x0)");
+        words.push(format!("(image+{address:#x} <{VICTIM}+0x0>)"));
+        words
+    });
     ok(running
         .console
         .expect_all(&["called from image+0x", "<hypervisor::machine::"], LIMIT));
-    let ended = running.quit();
-    let _ = fs::remove_file(&ram);
-    ok(ended);
+    ok(running.quit());
+}
+
+#[test]
+fn code_cannot_be_written() {
+    // adr x0, .; str x0, [x0]
+    let running = breaks("write", &[0x1000_0000, 0xf900_0000], |address| {
+        let mut words = fault("data abort at EL2, write, permission fault");
+        words.push(format!("far {:#x}", 0x4000_0000 + IMAGE + address));
+        words
+    });
+    ok(running.quit());
+}
+
+#[test]
+fn data_cannot_be_executed() {
+    // mov x0, sp; br x0
+    let running = breaks("execute", &[0x9100_03e0, 0xd61f_0000], |_| {
+        fault("instruction abort at EL2, permission fault")
+    });
+    ok(running.quit());
+}
+
+/// Below each stack there is nothing; the report needs another stack.
+#[test]
+fn a_stack_ends_in_a_guard() {
+    // 1: str xzr, [sp, #-16]!; b 1b
+    let running = breaks("stack", &[0xf81f_0fff, 0x17ff_ffff], |address| {
+        let mut words = fault("data abort at EL2, write, translation fault");
+        words.push(format!("(image+{address:#x} <{VICTIM}+0x0>)"));
+        words
+    });
+    ok(running.quit());
 }
