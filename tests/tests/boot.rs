@@ -8,6 +8,7 @@ use stagegate_tests::devicetree::Template;
 use stagegate_tests::machine::{Board, Machine};
 use stagegate_tests::setup::{Setup, VmSpec};
 use std::fs;
+use std::process::Command;
 
 fn boots(machine: Machine, vm_cpus: u32) {
     let name = format!(
@@ -58,6 +59,28 @@ fn from_u_boot() {
     ok(running
         .console
         .expect_from("guest", "DONE passed 3 failed 0", LIMIT));
+    assert!(ok(running.finish(LIMIT)).status.success());
+}
+
+/// A kernel as some distributions ship it.
+#[test]
+fn a_kernel_packed_by_gzip() {
+    let dir = dir("boot-gzip");
+    let packed = Command::new("gzip")
+        .arg("-c")
+        .arg(ok(cases::image()))
+        .output()
+        .expect("gzip");
+    assert!(packed.status.success());
+    let file = dir.join("guest.gz");
+    fs::write(&file, packed.stdout).expect("kernel");
+    let mut setup = ok(Setup::new(Machine::virt(2, 1024)));
+    let kernel = ok(setup.module(&file));
+    setup.vms(&[spec(&kernel, "guest", 2, "psci-version,timer-virtual")]);
+    let mut running = ok(setup.start(&dir));
+    ok(running
+        .console
+        .expect_from("guest", "DONE passed 2 failed 0", LIMIT));
     assert!(ok(running.finish(LIMIT)).status.success());
 }
 
