@@ -14,6 +14,10 @@ STAGEGATE_CACHE=$(cd "$STAGEGATE_CACHE" && pwd)
 say() { printf '  %-9s %s\n' "$1" "$2" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
+# Runs a command that needs the network up to three times: mirrors are now and
+# then away or in the middle of an update.
+again() { "$@" || { sleep 5 && "$@"; } || { sleep 20 && "$@"; }; }
+
 # Two `make` commands may be started at once; the second one waits here.
 take_lock() {
     exec 8>"$STAGEGATE_CACHE/.lock"
@@ -82,7 +86,7 @@ private_apt_update() {
         return
     fi
     say "lists" "package lists for $(basename "$(dirname "$APT_CONF")")"
-    APT_CONFIG=$APT_CONF apt-get -qq update ||
+    again env APT_CONFIG="$APT_CONF" apt-get -qq update ||
         die "apt-get update failed. Is the network there?"
     cp "$(dirname "$APT_CONF")/sources.list" "$stamp"
 }

@@ -35,7 +35,7 @@ download() {
     guest_apt_ready
     local dir
     dir=$(mktemp -d "$STAGEGATE_CACHE/deb.XXXXXX")
-    (cd "$dir" && APT_CONFIG=$APT_CONF apt-get -qq download "$1" </dev/null) ||
+    (cd "$dir" && again env APT_CONFIG="$APT_CONF" apt-get -qq download "$1" </dev/null) ||
         die "could not download $1"
     DEB=$(echo "$dir"/*.deb)
 }

@@ -32,7 +32,7 @@ apt_install() {
     private_apt_update
     say "install" "$*"
     # The dpkg status stays the machine's own: this is a real installation.
-    as_root env APT_CONFIG="$APT_CONF" DEBIAN_FRONTEND=noninteractive \
+    again as_root env APT_CONFIG="$APT_CONF" DEBIAN_FRONTEND=noninteractive \
         apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 \
         -t "$codename-backports" install "$@" >/dev/null </dev/null ||
         die "could not install: $*"

@@ -54,7 +54,7 @@ fn follow(commands: &str, at: &Path) -> String {
         .unwrap_or_default();
     let path = std::env::var("PATH").unwrap_or_default();
     let output = Command::new("timeout")
-        .args(["120", "bash", "-euo", "pipefail", "-c", commands])
+        .args(["300", "bash", "-euo", "pipefail", "-c", commands])
         .current_dir(at)
         .env("PATH", format!("{}:{path}", tools.display()))
         .env("STAGEGATE_BIN", flat)

@@ -40,7 +40,7 @@ CONF
     private_apt_update
     say "fetch" "$package"
     dir=$(mktemp -d "$STAGEGATE_CACHE/deb.XXXXXX")
-    (cd "$dir" && APT_CONFIG=$APT_CONF apt-get -qq download "$package" </dev/null) ||
+    (cd "$dir" && again env APT_CONFIG="$APT_CONF" apt-get -qq download "$package" </dev/null) ||
         die "could not download $package"
     dpkg-deb -x "$dir"/*.deb "$HEADERS.new"
     rm -rf "$dir"
