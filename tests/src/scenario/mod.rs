@@ -127,7 +127,7 @@ fn conclude(director: &mut Director, finished: &Finished, end: End, dir: &Path) 
     evidence::isolation(&finished.trace, marks, checks);
     evidence::domains::unmapped(&finished.trace, marks, checks);
     faults(finished, marks, checks);
-    evidence::power(&finished.trace, marks, IDLE_DELAY_US.into(), checks);
+    evidence::power::check(&finished.trace, marks, IDLE_DELAY_US.into(), checks);
     accounting(finished, checks);
     for (vm, image) in vms.iter().zip(["nvme.img", "virtio.img"]) {
         on_disk(vm, &dir.join(image), checks);
@@ -240,8 +240,8 @@ fn report(
 ) -> Result<bool> {
     let zero = epoch_us(started);
     let end_us = epoch_us(SystemTime::now()) - zero;
-    let smmu = evidence::smmu_lane(&finished.trace, zero, end_us);
-    let masters = MASTERS.map(|m| evidence::master_lane(&finished.trace, &m, zero, end_us));
+    let smmu = evidence::lanes::smmu_lane(&finished.trace, zero, end_us);
+    let masters = MASTERS.map(|m| evidence::lanes::master_lane(&finished.trace, &m, zero, end_us));
     let mut lanes: Vec<Lane> = director
         .vms
         .iter()

@@ -1,4 +1,7 @@
+use super::lanes::smmu_lane;
+use super::power::{check, elided};
 use super::*;
+use crate::checks::Checks;
 use crate::trace::parse;
 
 /// Both kinds of mistake must be seen: a gate that closes too early, and an
@@ -27,7 +30,7 @@ fn trace(idle_at: u32, access_while_gated: bool) -> Vec<Event> {
 
 fn failed(trace: &[Event]) -> Vec<String> {
     let mut checks = Checks::default();
-    power(trace, &[], 20_000, &mut checks);
+    check(trace, &[], 20_000, &mut checks);
     let bad = checks.all().iter().filter(|c| !c.ok);
     bad.map(|c| c.what.clone()).collect()
 }
