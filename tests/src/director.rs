@@ -7,7 +7,7 @@ use crate::console::{End, Line};
 use crate::guest::{self, Said, Vm};
 use crate::machine::Running;
 use crate::timeline::epoch_us;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A moment that guests or the host have named.
@@ -30,6 +30,8 @@ pub type Hook<'h> = &'h mut dyn FnMut(&str, &mut Running, &mut Checks) -> Result
 const ASLEEP: Duration = Duration::from_secs(2);
 const SUSPENDS: &str = "suspend";
 const RESUMED: &str = "resumed";
+/// How a guest asks to be told when another VM is off.
+const GONE: &str = "gone ";
 
 /// The host's side of a story that guests play.
 pub struct Director {
@@ -40,6 +42,8 @@ pub struct Director {
     /// Named moments.
     pub marks: Vec<Mark>,
     waiting: BTreeMap<String, Vec<usize>>,
+    /// Questions after the end of a VM that are answered: it is off.
+    gone: BTreeSet<String>,
     asleep: Option<usize>,
 }
 
@@ -51,6 +55,7 @@ impl Director {
             checks: Checks::default(),
             marks: Vec::new(),
             waiting: BTreeMap::new(),
+            gone: BTreeSet::new(),
             asleep: None,
         }
     }
@@ -71,6 +76,7 @@ impl Director {
                 }
                 (Err(end), _) => return Ok(end),
             };
+            self.ended(&line, running)?;
             if let Some((index, said)) = self.heard(&line) {
                 self.react(index, said, &line, running, hook)?;
             }
@@ -92,31 +98,57 @@ impl Director {
         running: &mut Running,
         hook: Hook<'_>,
     ) -> Result<()> {
-        if let Said::Fact(key, what) = &said
-            && key == "mark"
-        {
-            self.mark(line, &self.vms[index].name.clone(), what);
-            match what.as_str() {
-                SUSPENDS => self.asleep = Some(index),
-                RESUMED => self.asleep = None,
-                _ => {}
+        if let Some(what) = named(&said) {
+            self.moment(what, index, line, running, hook)?;
+        }
+        if let Said::Ask(question) = &said {
+            if let Some(point) = question.strip_prefix("meet ") {
+                return self.meet(point, index, line, running, hook);
             }
-            return hook(what, running, &mut self.checks);
-        }
-        if let Said::Ask(question) = &said
-            && let Some(what) = question.strip_prefix("mark ")
-        {
-            self.mark(line, &self.vms[index].name.clone(), what);
-        }
-        if let Said::Ask(question) = &said
-            && let Some(point) = question.strip_prefix("meet ")
-        {
-            return self.meet(point, index, line, running, hook);
+            if question.starts_with(GONE) && !self.gone.contains(question) {
+                self.waiting
+                    .entry(question.clone())
+                    .or_default()
+                    .push(index);
+                return Ok(());
+            }
         }
         match self.vms[index].hear(said, line, &mut self.checks) {
             Some(answer) => running.console.send(&typed(index, &answer)),
             None => Ok(()),
         }
+    }
+
+    /// A moment that a guest has named, and the host's part in it.
+    fn moment(
+        &mut self,
+        what: &str,
+        index: usize,
+        line: &Line,
+        running: &mut Running,
+        hook: Hook<'_>,
+    ) -> Result<()> {
+        self.mark(line, &self.vms[index].name.clone(), what);
+        match what {
+            SUSPENDS => self.asleep = Some(index),
+            RESUMED => self.asleep = None,
+            _ => {}
+        }
+        hook(what, running, &mut self.checks)
+    }
+
+    /// The hypervisor has said that a VM is off: whoever waits for that goes on.
+    fn ended(&mut self, line: &Line, running: &mut Running) -> Result<()> {
+        let off = |vm: &&Vm| line.is("stagegate", &format!("{}: powered off", vm.name));
+        let Some(vm) = self.vms.iter().find(off) else {
+            return Ok(());
+        };
+        let question = format!("{GONE}{}", vm.name);
+        for index in self.waiting.remove(&question).unwrap_or_default() {
+            running.console.send(&typed(index, "go"))?;
+        }
+        self.gone.insert(question);
+        Ok(())
     }
 
     fn mark(&mut self, line: &Line, who: &str, what: &str) {
@@ -147,6 +179,26 @@ impl Director {
             running.console.send(&typed(index, "go"))?;
         }
         Ok(())
+    }
+}
+
+/// A [`Hook`] that pulls the network cable and plugs it in when the guest with
+/// the card says so.
+pub fn cable(what: &str, running: &mut Running, _: &mut Checks) -> Result<()> {
+    match what {
+        "unplug igb" => running.qmp.set_link("igb", false),
+        "plug igb" => running.qmp.set_link("igb", true),
+        _ => Ok(()),
+    }
+}
+
+/// What a guest calls this moment. One that asks goes on when the host has taken
+/// it down.
+fn named(said: &Said) -> Option<&str> {
+    match said {
+        Said::Fact(key, what) if key == "mark" => Some(what),
+        Said::Ask(question) => question.strip_prefix("mark "),
+        _ => None,
     }
 }
 

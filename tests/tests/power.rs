@@ -6,11 +6,10 @@ mod common;
 
 use common::{LIMIT, dir, ok};
 use stagegate_tests::activity::{self, Change};
-use stagegate_tests::checks::Checks;
 use stagegate_tests::devicetree::{self, Template};
-use stagegate_tests::director::{Director, Mark};
+use stagegate_tests::director::{self, Director, Mark};
 use stagegate_tests::gates::{self, Gate};
-use stagegate_tests::machine::{Finished, Machine, Running};
+use stagegate_tests::machine::{Finished, Machine};
 use stagegate_tests::paths;
 use stagegate_tests::setup::{Setup, VmSpec, bootargs};
 use stagegate_tests::trace::Event;
@@ -70,7 +69,7 @@ fn play(name: &str, roles: &[Role<'_>]) -> Story {
     let mut running = ok(setup.start(&dir));
     let names: Vec<_> = roles.iter().map(|role| role.name).collect();
     let mut director = Director::new(&names);
-    ok(director.watch(&mut running, LIMIT, &mut cable));
+    ok(director.watch(&mut running, LIMIT, &mut director::cable));
     let tail = running.console.tail(40);
     let finished = ok(running.finish(LIMIT));
     assert!(
@@ -90,15 +89,6 @@ fn play(name: &str, roles: &[Role<'_>]) -> Story {
         marks: director.marks,
         finished,
         gates,
-    }
-}
-
-/// The host pulls the network cable and plugs it in.
-fn cable(what: &str, running: &mut Running, _: &mut Checks) -> stagegate_tests::Result<()> {
-    match what {
-        "unplug igb" => running.qmp.set_link("igb", false),
-        "plug igb" => running.qmp.set_link("igb", true),
-        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The demonstration behind `make run`: two VMs with stock Debian kernels side
 //! by side, each with devices behind one SMMU. They prove themselves, attack
-//! each other, let their devices sleep and wake, reset and power off; QEMU's
-//! own records judge what happened.
+//! each other, let their devices sleep and wake by all stock means, crash, boot
+//! again and power off; QEMU's own records judge what happened.
 
 mod account;
 mod canary;
@@ -18,6 +18,7 @@ use crate::report::{MasterSummary, Report, SmmuSummary, VmSummary};
 use crate::setup::{Setup, bootargs};
 use crate::timeline::{Lane, Mark, Timeline, epoch_us};
 use crate::{Result, context, crc, paths};
+use evidence::Seen;
 use hardware::MASTERS;
 use stagegate::run::layout::Layout;
 use stagegate::run::session::{self, Session};
@@ -37,13 +38,18 @@ const BUSY: &str = "busy";
 const DISK_STEPS: &str = "iommu:hypercall,boot,cpus,memory,hotplug,timer,checksum,canary,\
     nvme,msi:nvme,nvme_group:DMA,meet:busy,\
     nvme_off,sleep:1,meet:one-idle,meet:all-idle,bar_poke,sleep:1,meet:wake,\
-    nvme_on,nvme_again,canary_check,meet:awake,reset";
-const DISK_AGAIN: &str = "nvme_again,nvme_group:DMA";
+    nvme_on,nvme_again,canary_check,meet:awake,rebind:5,nvme_again,meet:stock,\
+    s2idle,nvme_check,meet:resumed,meet:back,panic";
+/// What the disk VM does after its crash; its neighbour dies with its network
+/// card at work.
+const DISK_AGAIN: &str = "meet:crashed,nvme_again,nvme_group:DMA,nvme_off,meet:parting,\
+    gone:nic,sleep:1,nvme_on,nvme_again";
 const NIC_STEPS: &str = "iommu:viommu,cpus,memory,hotplug,timer,checksum,edu,attack,net,\
     msi:eth0,net_group:DMA,vdisk,msi:virtio,vdisk_group:DMA,edu_driver,\
     edu_group:DMA,edu_stopped,meet:busy,\
     meet:one-idle,net_off,vdisk_off,edu_off,meet:all-idle,sleep:1,meet:wake,meet:awake,\
-    net_on,vdisk_on,vdisk_again";
+    net_on,vdisk_on,vdisk_again,vdisk_off,link_down,meet:stock,meet:resumed,link_up,\
+    net_off,meet:back,meet:crashed,net_on,meet:parting";
 
 /// Runs everything, writes the report into `target/run`, and says whether all
 /// checks passed.
@@ -58,7 +64,7 @@ pub fn run() -> Result<bool> {
     );
     let mut host = |what: &str, running: &mut Running, checks: &mut Checks| match what {
         BUSY => canary::check(running, checks),
-        _ => Ok(()),
+        _ => director::cable(what, running, checks),
     };
     let end = director.watch(&mut running, LIMIT, &mut host)?;
     if end == End::TimedOut {
@@ -127,7 +133,13 @@ fn conclude(director: &mut Director, finished: &Finished, end: End, dir: &Path) 
     evidence::isolation(&finished.trace, marks, checks);
     evidence::domains::unmapped(&finished.trace, marks, checks);
     faults(finished, marks, checks);
-    evidence::power::check(&finished.trace, marks, IDLE_DELAY_US.into(), checks);
+    let seen = Seen {
+        trace: &finished.trace,
+        marks,
+    };
+    evidence::power::check(&seen, IDLE_DELAY_US.into(), checks);
+    evidence::power::marked(&seen, IDLE_DELAY_US.into(), checks);
+    evidence::stock::check(&seen, checks);
     accounting(finished, checks);
     for (vm, image) in vms.iter().zip(["nvme.img", "virtio.img"]) {
         on_disk(vm, &dir.join(image), checks);
