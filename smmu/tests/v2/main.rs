@@ -122,13 +122,13 @@ fn every_step_is_needed() {
     assert!(missed.is_empty(), "nobody noticed: {missed:?}");
 }
 
-/// A hundred times as many where there is time: `SMMU_TURNS=100000`.
+/// Ten times as many where there is time: `SMMU_TURNS=100000`.
 #[test]
 fn many_turns_leak_nothing() {
     let turns = std::env::var("SMMU_TURNS")
         .ok()
         .and_then(|t| t.parse().ok());
-    s::many_turns::<Two>(turns.unwrap_or(200));
+    s::many_turns::<Two>(turns.unwrap_or(10_000));
 }
 
 fn cases() -> u32 {

@@ -94,7 +94,7 @@ fn setup(step: Option<Step>) -> Setup {
 const IPA: u64 = 0x4000_0000;
 const PA: u64 = 0x8000_0000;
 
-/// A hundred times as many where there is time: `SMMU_TURNS=100000`.
+/// Ten times as many where there is time: `SMMU_TURNS=100000`.
 #[test]
 fn many_turns_leak_nothing() {
     let turns = std::env::var("SMMU_TURNS")
