@@ -137,8 +137,14 @@ impl Director {
         hook(what, running, &mut self.checks)
     }
 
-    /// The hypervisor has said that a VM is off: whoever waits for that goes on.
+    /// The hypervisor has said that a VM begins anew, or that it is off: whoever
+    /// waits for that goes on.
     fn ended(&mut self, line: &Line, running: &mut Running) -> Result<()> {
+        for vm in &mut self.vms {
+            if line.is("stagegate", &format!("{}: reset", vm.name)) {
+                vm.resets(line.at);
+            }
+        }
         let off = |vm: &&Vm| line.is("stagegate", &format!("{}: powered off", vm.name));
         let Some(vm) = self.vms.iter().find(off) else {
             return Ok(());

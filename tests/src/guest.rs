@@ -156,6 +156,13 @@ impl Vm {
         line.into_iter().cycle().take(64 << 20)
     }
 
+    /// The hypervisor resets it: its kernel died, or had said so before.
+    pub fn resets(&mut self, at: SystemTime) {
+        if self.moments.last().is_none_or(|m| m.state != "reset") {
+            self.enter(at, "reset");
+        }
+    }
+
     fn enter(&mut self, at: SystemTime, state: &'static str) {
         self.moments.push(Moment { at, state });
     }

@@ -18,6 +18,7 @@ pub mod activity;
 pub mod bench;
 pub mod cases;
 pub mod checks;
+pub mod closeups;
 pub mod cpio;
 pub mod crc;
 pub mod devicetree;

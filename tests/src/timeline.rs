@@ -1,5 +1,6 @@
 //! What each VM, SMMU and master was doing, over the time of a run.
 
+use crate::closeups::Closeup;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A stretch of time in one state.
@@ -80,6 +81,10 @@ pub struct Timeline {
     pub lanes: Vec<Lane>,
     /// Marked moments.
     pub marks: Vec<Mark>,
+    /// Each time the SMMU went to sleep.
+    pub sleeps: Vec<Closeup>,
+    /// Each time it woke.
+    pub wakes: Vec<Closeup>,
 }
 
 /// Microseconds since the Unix epoch, the scale QEMU's trace uses.

@@ -1,6 +1,8 @@
 //! The page: one file, no outside reference, readable in light and dark.
 
 use super::{Report, svg};
+use crate::closeups::Closeup;
+use crate::timeline::Timeline;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("style.css");
@@ -28,12 +30,7 @@ pub fn page(report: &Report<'_>) -> String {
         title = escape(&report.title),
     );
     cards(&mut out, report);
-    let _ = writeln!(
-        out,
-        "<section><h2>States over time</h2>{}{}</section>",
-        svg::draw(&report.timeline),
-        legend(report)
-    );
+    pictures(&mut out, &report.timeline);
     powers(&mut out, report);
     checks(&mut out, report);
     let _ = writeln!(
@@ -71,16 +68,64 @@ fn cards(out: &mut String, report: &Report<'_>) {
     out.push_str("</section>\n");
 }
 
-fn legend(report: &Report<'_>) -> String {
-    let mut states: Vec<&str> = Vec::new();
-    for span in report.timeline.lanes.iter().flat_map(|l| &l.spans) {
-        if !states.contains(&span.state.as_str()) {
-            states.push(&span.state);
+fn pictures(out: &mut String, timeline: &Timeline) {
+    let end = timeline.end_us;
+    let first = timeline.marks.iter().map(|m| m.at_us).min();
+    let part = first.map(|first| first.saturating_sub(end / 100)..end);
+    let _ = writeln!(
+        out,
+        "<section><h2>States over time</h2>{}{}</section>",
+        svg::draw(timeline, 0..end, part.clone()),
+        legend(timeline)
+    );
+    if let Some(part) = part {
+        let _ = writeln!(
+            out,
+            "<section><h2>The framed part, in which devices sleep and wake</h2>{}</section>",
+            svg::draw(timeline, part, None)
+        );
+    }
+    let sleep = "Falling asleep: from the last master's idling to the stopped clock";
+    close_ups(out, timeline, sleep, &timeline.sleeps);
+    let wake = "Waking: from the clock to the first master";
+    close_ups(out, timeline, wake, &timeline.wakes);
+}
+
+fn close_ups(out: &mut String, timeline: &Timeline, title: &str, all: &[Closeup]) {
+    if all.is_empty() {
+        return;
+    }
+    let lanes = timeline.lanes.iter().filter(|l| l.kind != "vm");
+    let lanes: Vec<_> = lanes.collect();
+    let _ = write!(out, "<section><h2>{title}</h2><div class=\"closeups\">");
+    for closeup in all {
+        out.push_str(&svg::close_up(closeup, &lanes));
+    }
+    out.push_str("</div></section>\n");
+}
+
+/// What the colours mean, in the order of their first use.
+fn legend(timeline: &Timeline) -> String {
+    let mut states: Vec<(&str, &str)> = Vec::new();
+    for lane in &timeline.lanes {
+        for span in &lane.spans {
+            let state = (lane.kind, span.state.as_str());
+            if !states.contains(&state) {
+                states.push(state);
+            }
         }
     }
-    let items = states.iter().map(|s| {
-        let state = escape(s);
-        format!("<li><i class=\"s {state}\"></i>{state}</li>")
+    let items = states.iter().map(|(kind, state)| {
+        let words = match (*kind, *state) {
+            ("vm", state) => format!("VM {state}"),
+            ("smmu", "idle") => "SMMU idle: on, the delay runs".into(),
+            ("smmu", "gated") => "SMMU gated: its clock stands".into(),
+            ("smmu", "deny") => "SMMU terminates everything".into(),
+            ("smmu", state) => format!("SMMU {state}"),
+            (_, state) => format!("master {state}"),
+        };
+        let (words, state) = (escape(&words), escape(state));
+        format!("<li><i class=\"s {kind} {state}\"></i>{words}</li>")
     });
     format!("<ul class=\"legend\">{}</ul>", items.collect::<String>())
 }

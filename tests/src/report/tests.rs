@@ -1,4 +1,5 @@
 use super::*;
+use crate::closeups::Closeup;
 use crate::timeline::Lane;
 
 fn sample(checks: &Checks) -> Report<'_> {
@@ -27,6 +28,13 @@ fn sample(checks: &Checks) -> Report<'_> {
             end_us: 5_000_000,
             lanes: vec![vm, smmu],
             marks: Vec::new(),
+            sleeps: vec![Closeup {
+                title: "3.0 s: after <nvme>".into(),
+                from_us: 2_979_000,
+                to_us: 3_000_000,
+                limit: Some((2_999_000, "20 ms".into())),
+            }],
+            wakes: Vec::new(),
         },
         console: vec!["<b>".into()],
     }
@@ -48,8 +56,18 @@ fn json_has_the_documented_fields() {
 fn the_page_stands_alone_and_escapes() {
     let checks = Checks::default();
     let page = html::page(&sample(&checks));
-    assert!(page.contains("<svg") && page.contains("class=\"s gated\""));
+    assert!(page.contains("<svg") && page.contains("class=\"s smmu gated\""));
     assert!(page.contains("&lt;b&gt;"));
     assert!(!page.contains("http"), "no outside reference");
     assert!(page.contains("badge fail"), "nothing checked is no pass");
+}
+
+#[test]
+fn the_page_shows_each_deferral_large() {
+    let checks = Checks::default();
+    let page = html::page(&sample(&checks));
+    assert!(page.contains("3.0 s: after &lt;nvme&gt;"));
+    assert!(page.contains(">21.0 ms<"), "how long it lasted");
+    assert!(page.contains("the delay of 20 ms is over"));
+    assert!(!page.contains("Waking"), "nothing woke");
 }

@@ -17,7 +17,7 @@ use crate::machine::{Finished, Machine, Running};
 use crate::report::{MasterSummary, Report, SmmuSummary, VmSummary};
 use crate::setup::{Setup, bootargs};
 use crate::timeline::{Lane, Mark, Timeline, epoch_us};
-use crate::{Result, context, crc, paths};
+use crate::{Result, closeups, context, crc, paths};
 use evidence::Seen;
 use hardware::MASTERS;
 use stagegate::run::layout::Layout;
@@ -265,18 +265,20 @@ fn report(
     let report = Report {
         title: "two stock Debian guests, one SMMU".into(),
         vms: director.vms.iter().map(summary).collect(),
+        checks: &director.checks,
+        timeline: Timeline {
+            end_us,
+            lanes,
+            marks: labelled(&director.marks, zero),
+            sleeps: closeups::sleeps(&smmu, &masters, IDLE_DELAY_US.into()),
+            wakes: closeups::wakes(&smmu, &masters),
+        },
         smmus: vec![smmu_summary(smmu, finished)],
         masters: MASTERS
             .iter()
             .zip(masters)
             .map(|(m, lane)| master_summary(m, lane, finished))
             .collect(),
-        checks: &director.checks,
-        timeline: Timeline {
-            end_us,
-            lanes,
-            marks: met(&director.marks, zero),
-        },
         console: finished.lines[tail..]
             .iter()
             .map(|l| l.text.clone())
@@ -293,14 +295,32 @@ fn report(
     Ok(report.passed())
 }
 
-/// Where the guests met.
-fn met(marks: &[director::Mark], zero: u64) -> Vec<Mark> {
-    let all = marks.iter().filter(|m| m.who == "all");
-    all.map(|m| Mark {
-        at_us: m.at_us.saturating_sub(zero),
-        label: m.what.clone(),
-    })
-    .collect()
+/// Moments worth a line in the picture, and what people call them.
+const LABELS: [(&str, &str); 12] = [
+    ("busy", "both busy"),
+    ("one-idle", "one idle"),
+    ("all-idle", "both idle"),
+    ("wake", "wake"),
+    ("awake", "rebinding"),
+    ("unplug igb", "cable out"),
+    ("suspend", "suspend to idle"),
+    ("resumed", "resumed"),
+    ("plug igb", "cable in"),
+    ("panic", "crash"),
+    ("crashed", "booted again"),
+    ("parting", "nic powers off"),
+];
+
+/// The first time of each.
+fn labelled(marks: &[director::Mark], zero: u64) -> Vec<Mark> {
+    let found = LABELS.iter().filter_map(|(what, label)| {
+        let mark = marks.iter().find(|m| m.what == *what)?;
+        Some(Mark {
+            at_us: mark.at_us.saturating_sub(zero),
+            label: label.to_string(),
+        })
+    });
+    found.collect()
 }
 
 fn summary(vm: &Vm) -> VmSummary {
