@@ -19,6 +19,16 @@ pub enum Step {
     HoldCheck,
     /// A master goes on only after the resume has ended (P2).
     SupplierFirst,
+    /// Keep a link when its master becomes idle (P7).
+    KeepLink,
+    /// Leave before anything is counted where nothing can be switched (P8).
+    PayNothing,
+    /// Deny when the hardware does not resume (P9).
+    FailClosed,
+    /// Keep the clocks when the hardware does not suspend (P9).
+    StayOn,
+    /// Try again what failed (P9).
+    Retry,
     /// Deny by GBPA before anything else (C4).
     DenyFirst,
     /// Forget the entry between its rest and its first word.

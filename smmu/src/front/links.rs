@@ -5,6 +5,7 @@ use super::tbu::Tbu;
 use super::{DomainId, Smmu, Whole};
 use crate::error::Error;
 use crate::hardware::{Hardware, StreamAction};
+use crate::mutation::Step;
 use crate::power::{Meter, State, Who};
 use crate::sync::{AtomicU64, Lock, Ordering};
 use crate::types::StreamId;
@@ -281,7 +282,7 @@ impl<'a, H: Hardware> Smmu<'a, H> {
     /// streams terminate; its owner is to be told that it cannot run.
     #[inline]
     pub fn master_active(&self, id: LinkId) -> Result<(), Error> {
-        if !self.managed {
+        if !self.managed && !self.mutation.skips(Step::PayNothing) {
             return Ok(());
         }
         self.wake_master(id)
@@ -344,7 +345,11 @@ impl<'a, H: Hardware> Smmu<'a, H> {
         if link.active {
             self.count_down(id, link);
         }
-        Ok(())
+        drop(guard);
+        match self.mutation.skips(Step::KeepLink) {
+            true => self.detach(id),
+            false => Ok(()),
+        }
     }
 
     /// Consumer first: the TBU before the SMMU.

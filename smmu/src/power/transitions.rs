@@ -55,7 +55,9 @@ impl Machine<'_> {
     /// `Denied` (P9).
     fn gate(&self, sleeper: &dyn Sleeper) {
         let power = Powered::attest();
-        if let Err(error) = sleeper.suspend(&power) {
+        if let Err(error) = sleeper.suspend(&power)
+            && !self.skips(Step::StayOn)
+        {
             return self.stay_on(error, &power, sleeper);
         }
         match self.supplies.stop() {
@@ -117,6 +119,10 @@ impl Machine<'_> {
         match sleeper.resume(&power) {
             Ok(()) => {
                 self.count(|account| &mut account.wakes);
+                self.word.set(State::On);
+                Ok(())
+            }
+            Err(_) if self.skips(Step::FailClosed) => {
                 self.word.set(State::On);
                 Ok(())
             }
@@ -186,6 +192,9 @@ impl Machine<'_> {
     }
 
     fn arm_retry(&self) {
+        if self.skips(Step::Retry) {
+            return self.arm(NEVER);
+        }
         let now = self.time.now_ns();
         self.arm(now.saturating_add(self.delays.retry_ns));
     }

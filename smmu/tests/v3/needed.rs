@@ -33,6 +33,19 @@ const NEEDED: &[Needed] = &[
         "late_interrupt",
         s::late_interrupt::<Three>,
     ),
+    (
+        Step::KeepLink,
+        "links_outlive_drivers",
+        s::links_outlive_drivers::<Three>,
+    ),
+    (
+        Step::PayNothing,
+        "nothing_to_switch",
+        s::nothing_to_switch::<Three>,
+    ),
+    (Step::FailClosed, "resume_fails", s::resume_fails::<Three>),
+    (Step::StayOn, "suspend_fails", s::suspend_fails::<Three>),
+    (Step::Retry, "suspend_fails", s::suspend_fails::<Three>),
     (Step::DenyFirst, "probe_denies", probe_denies),
     (
         Step::ForgetBeforeValid,

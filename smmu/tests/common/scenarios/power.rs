@@ -278,11 +278,13 @@ pub fn nothing_to_switch<B: Backend>(step: Option<Step>) {
     let guest = rig.guest(&[7], 0);
     guest.map(IPA, PA, PAGE);
     let accesses = rig.model.accesses();
+    let marks = rig.smmu.timeline().read(0, |_| ());
     for _ in 0..10 {
         guest.active().unwrap();
         guest.idle();
     }
     assert_eq!(rig.model.accesses(), accesses);
+    assert_eq!(rig.smmu.timeline().read(0, |_| ()), marks);
     assert_eq!(rig.smmu.next_deadline(), None);
     assert_eq!(rig.smmu.machine().counts(), (0, 0));
     assert_eq!(rig.model.dma(7, IPA, true), Dma::Reached(PA));
@@ -382,8 +384,8 @@ fn turns<B: Backend>(count: usize, loss: Loss) {
 }
 
 /// P7: links stay whatever the guest does, and go when they are taken.
-pub fn links_outlive_drivers<B: Backend>(_: Option<Step>) {
-    let rig = Rig::<B>::new(setup(None));
+pub fn links_outlive_drivers<B: Backend>(step: Option<Step>) {
+    let rig = Rig::<B>::new(setup(step));
     let guest = rig.guest(&[7, 8], 0);
     guest.map(IPA, PA, PAGE);
     for _ in 0..100 {
