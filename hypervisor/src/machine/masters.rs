@@ -131,8 +131,7 @@ impl Master {
         let mut evidence = self.evidence.lock();
         let (next, step) = evidence.step(event);
         *evidence = next;
-        if step == Step::Sleep {
-            release(&self.links);
+        if step == Step::Sleep && release(&self.links) {
             smmus::arm();
         }
     }
@@ -193,11 +192,15 @@ impl Master {
     }
 }
 
-/// Tells the SMMUs of these links that the master is idle.
-fn release(links: &[(usize, LinkId)]) {
+/// Tells the SMMUs of these links that the master is idle. Whether that may
+/// have made a deadline: not where nothing can be switched (P8).
+fn release(links: &[(usize, LinkId)]) -> bool {
+    let mut managed = false;
     for &(index, link) in links {
         if let Some(unit) = smmus::units().get(index) {
             let _ = unit.smmu.master_idle(link);
+            managed |= unit.smmu.is_managed();
         }
     }
+    managed
 }
