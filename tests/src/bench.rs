@@ -3,6 +3,7 @@
 //! on any computer, and sizes.
 
 pub mod nvme;
+pub mod power;
 mod registers;
 pub mod smmu;
 
@@ -34,6 +35,7 @@ pub fn run() -> Result<()> {
         println!("{name}: {value}");
         report[name] = json!(value);
     }
+    report["power"] = power::figures()?;
     report["boot"] = boot()?;
     println!("boot: {}", report["boot"]);
     report["nvme_read"] = nvme::reads()?;

@@ -1,5 +1,5 @@
 //! `make bench`. With `smmu ENGINE STATE CASE SHAPE` one case of the SMMU
-//! drivers, for callgrind; with `smmu` all of them; with `nvme`, `boot`,
+//! drivers, for callgrind; with `smmu` all of them; with `nvme`, `boot`, `power`,
 //! `traps` or `image` those figures alone.
 
 use stagegate_tests::bench::{self, smmu};
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         ["boot"] => return alone(bench::boot()),
         ["traps"] => return alone(bench::traps()),
         ["image"] => return alone(bench::image_size()),
+        ["power"] => return alone(bench::power::figures()),
         _ => {}
     }
     end(bench::run())

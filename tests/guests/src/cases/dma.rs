@@ -338,12 +338,6 @@ fn figures() -> Outcome {
     power(&stagegate, PowerState::On)?;
     mapping(&stagegate, domain, "on")?;
     list(&stagegate, domain, "on")?;
-    // Off and on again within the delay: the SMMU stays on.
-    let pair = ticks(|_| {
-        power(&stagegate, PowerState::Off)?;
-        power(&stagegate, PowerState::On)
-    })?;
-    println!("BENCH power_on_warm_insns {}", pair / 2);
     power(&stagegate, PowerState::Off)?;
     check!(
         cpu::eventually(|| gated(&stagegate)),
@@ -353,12 +347,5 @@ fn figures() -> Outcome {
     mapping(&stagegate, domain, "gated")?;
     list(&stagegate, domain, "gated")?;
     check!(gated(&stagegate), "unmapping woke the SMMU", 0);
-    let begin = cpu::count();
-    power(&stagegate, PowerState::On)?;
-    println!(
-        "BENCH power_on_cold_insns {}",
-        (cpu::count() - begin) * 1_000_000_000 / cpu::frequency()
-    );
-    power(&stagegate, PowerState::Off)?;
     release(&stagegate, domain)
 }

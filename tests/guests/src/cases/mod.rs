@@ -9,6 +9,7 @@ mod hypercall;
 mod memory;
 mod messages;
 mod power;
+mod power_bench;
 mod psci;
 mod sysreg;
 mod timer;
@@ -86,7 +87,7 @@ pub fn need_three_cpus() -> Outcome {
     }
 }
 
-const GROUPS: [&[Case]; 12] = [
+const GROUPS: [&[Case]; 13] = [
     psci::CASES,
     gic::CASES,
     timer::CASES,
@@ -96,6 +97,7 @@ const GROUPS: [&[Case]; 12] = [
     messages::CASES,
     memory::CASES,
     power::CASES,
+    power_bench::CASES,
     bad::CASES,
     hostile::CASES,
     bench::CASES,
