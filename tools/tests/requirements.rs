@@ -1,4 +1,5 @@
-//! docs/requirements.md names tests that exist, for every requirement.
+//! docs/requirements.md names tests that exist, for every requirement, and
+//! docs/power.md for every invariant.
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -22,8 +23,29 @@ fn files(directory: &Path, found: &mut Vec<PathBuf>) {
 /// What a name in the table may stand for.
 struct Project {
     paths: Vec<String>,
+    /// Of tests, and what they share.
     functions: BTreeSet<String>,
     cases: Vec<String>,
+    /// Steps of the SMMU's drivers that tests leave out.
+    steps: BTreeSet<String>,
+}
+
+/// The words that follow `before` in `text`.
+fn words<'t>(text: &'t str, before: &'t str) -> impl Iterator<Item = String> + 't {
+    let word = |rest: &str| {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+        rest[..end.unwrap_or(rest.len())].to_string()
+    };
+    text.split(before).skip(1).map(word)
+}
+
+/// Whether the file holds tests, or what they are made of.
+fn is_test(path: &Path) -> bool {
+    path.components().any(|c| {
+        ["tests", "tests.rs", "fuzz"]
+            .iter()
+            .any(|own| c.as_os_str() == *own)
+    })
 }
 
 impl Project {
@@ -31,17 +53,12 @@ impl Project {
         let mut found = Vec::new();
         files(&root(), &mut found);
         let mut functions = BTreeSet::new();
-        let mut cases = Vec::new();
-        for path in found
-            .iter()
-            .filter(|p| p.extension().is_some_and(|e| e == "rs"))
-        {
+        let (mut cases, mut steps) = (Vec::new(), BTreeSet::new());
+        let is_rust = |p: &&PathBuf| p.extension().is_some_and(|e| e == "rs");
+        for path in found.iter().filter(is_rust).filter(|p| is_test(p)) {
             let text = std::fs::read_to_string(path).unwrap();
-            let named = text
-                .split("fn ")
-                .skip(1)
-                .filter_map(|rest| rest.split(['(', '<']).next());
-            functions.extend(named.map(str::to_string));
+            functions.extend(words(&text, "fn "));
+            steps.extend(words(&text, "Step::"));
             if path.components().any(|c| c.as_os_str() == "guests") {
                 let quoted = text.split('"').skip(1).step_by(2);
                 cases.extend(quoted.map(str::to_string));
@@ -52,6 +69,7 @@ impl Project {
             paths,
             functions,
             cases,
+            steps,
         }
     }
 
@@ -95,6 +113,49 @@ fn every_requirement_names_tests_that_exist() {
         );
         for name in shown.split('`').skip(1).step_by(2) {
             assert!(project.has(name), "{id}: there is no {name}");
+        }
+    }
+}
+
+/// The cells of the table of invariants in docs/power.md: which, what shows it,
+/// and the steps that are left out.
+fn invariants(page: &str) -> Vec<(String, Vec<String>, Vec<String>)> {
+    let names = |cells: &[&str]| {
+        let quoted = cells
+            .iter()
+            .flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        quoted.map(str::to_string).collect()
+    };
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.strip_prefix("| P")?.split(" | ").collect();
+        let (id, [shown @ .., left_out]) = cells.split_first()? else {
+            return None;
+        };
+        Some((format!("P{id}"), names(shown), names(&[left_out])))
+    };
+    page.lines().filter_map(row).collect()
+}
+
+#[test]
+fn every_invariant_names_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/power.md")).unwrap();
+    let (project, rows) = (Project::read(), invariants(&page));
+    let ids: Vec<&str> = rows.iter().map(|row| row.0.as_str()).collect();
+    let all: Vec<String> = (1..=12).map(|n| format!("P{n}")).collect();
+    assert_eq!(ids, all);
+    for (id, shown, left_out) in rows {
+        assert!(!shown.is_empty(), "{id}: nothing shows it");
+        for name in shown {
+            assert!(
+                project.functions.contains(&name),
+                "{id}: there is no {name}"
+            );
+        }
+        for step in left_out {
+            assert!(
+                project.steps.contains(&step),
+                "{id}: nothing leaves out {step}"
+            );
         }
     }
 }
