@@ -4,7 +4,7 @@
 //! decoding is done only by those who look.
 
 use crate::desc::{
-    AF, ATTRS, FWB_FLIP, MEMATTR_SHIFT, NORMAL, NORMAL_FWB, S2AP_READ, S2AP_WRITE, SH_SHIFT,
+    AF, ATTRS, FIRST, FWB_FLIP, MEMATTR_SHIFT, NORMAL, NORMAL_FWB, S2AP_READ, S2AP_WRITE, SH_SHIFT,
     XN_SHIFT,
 };
 use core::fmt;
@@ -132,6 +132,14 @@ impl Attrs {
     #[must_use]
     pub const fn is_devices_only(self) -> bool {
         self.0 & AF == 0
+    }
+
+    /// Whether the leaf was [marked](crate::Table::mark_first) as the first of
+    /// its mapping. Says nothing about what the mapping allows: attributes that
+    /// differ in this alone are equal.
+    #[must_use]
+    pub const fn is_first(self) -> bool {
+        self.0 & FIRST != 0
     }
 
     /// Memory type.

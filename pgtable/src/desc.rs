@@ -38,6 +38,8 @@ pub(crate) const XN_SHIFT: u32 = 53;
 /// Bit 55, for software (D8.3.1): the table descriptor may not have reached
 /// the point of coherency yet.
 pub(crate) const UNCLEAN: u64 = 1 << 55;
+/// Bit 56, for software as well: a mapping begins with this leaf.
+pub(crate) const FIRST: u64 = 1 << 56;
 
 /// All that [`Attrs`] says.
 pub(crate) const ATTRS: u64 =

@@ -35,6 +35,7 @@ mod detach;
 mod error;
 mod geometry;
 mod map;
+mod mark;
 mod mem;
 mod missing;
 mod pins;

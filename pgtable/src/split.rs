@@ -8,7 +8,7 @@
 //! [`Lookup::Changing`]: crate::Lookup::Changing
 
 use crate::claim;
-use crate::desc::{CONT, TABLE, VALID, field, output, table};
+use crate::desc::{CONT, FIRST, TABLE, VALID, field, output, table};
 use crate::detach::{Detached, Stale};
 use crate::geometry::{Geo, LAST};
 use crate::mem::{Entry, Memory, Publish};
@@ -169,12 +169,13 @@ impl<M: Memory, const G: u32, const B: u32> Walk<'_, M, G, B> {
     /// level up maps.
     fn fill(&self, page: Pa, level: u32, word: u64) {
         let base = output::<G>(word);
-        let bits = word & !field::<G>(Pa(base));
+        let bits = word & !field::<G>(Pa(base)) & !FIRST;
         let bits = if level == LAST { bits | TABLE } else { bits };
         let entries = self.entries(page, 0, Geo::<G, B>::ENTRIES);
         let outputs = (base..).step_by(Geo::<G, B>::span(level) as usize);
         for (entry, pa) in entries.iter().zip(outputs) {
-            entry.store(field::<G>(Pa(pa)) | bits, Ordering::Relaxed);
+            let first = if pa == base { word & FIRST } else { 0 };
+            entry.store(field::<G>(Pa(pa)) | bits | first, Ordering::Relaxed);
         }
         self.table.publish_page(entries);
     }

@@ -40,6 +40,34 @@ fn leaf(attrs: Attrs, fwb: bool) -> u64 {
 }
 
 #[test]
+fn the_first_leaf_of_a_mapping_is_marked_in_a_bit_for_software() {
+    let table = table(Config::new(Granule::K4, 40, 48).unwrap(), BYTES);
+    let (ipa, block) = (0x4000_0000, 0x20_0000);
+    table
+        .map(Ipa(ipa), Pa(0x6000_0000), block, Attrs::RAM)
+        .unwrap();
+    table.mark_first(Ipa(ipa + 0x5000));
+    table.mark_first(Ipa(ipa + block));
+    table.mark_first(Ipa(1 << 40));
+    // A block with bit 56; the next is not mapped, and stays so.
+    assert_eq!(*words(&table, ipa).last().unwrap(), 0x0100_0000_6000_07fd);
+    assert_eq!(*words(&table, ipa + block).last().unwrap(), 0);
+    let attrs = |at| table.translate(Ipa(at)).unwrap().1;
+    assert!(attrs(ipa).is_first());
+    assert_eq!(attrs(ipa), Attrs::RAM, "allows what it did");
+    // Of its parts only one is the first.
+    table.split(Ipa(ipa), forget).unwrap();
+    assert!(attrs(ipa).is_first() && !attrs(ipa + 0x1000).is_first());
+    let gone = table.unmap(Ipa(ipa), 0x1000).unwrap();
+    table.release(gone, forget).unwrap();
+    table
+        .map(Ipa(ipa), Pa(0x6000_0000), 0x1000, Attrs::RAM)
+        .unwrap();
+    assert!(!attrs(ipa).is_first(), "the mark went with the leaf");
+    end(table);
+}
+
+#[test]
 fn page_descriptors() {
     // MemAttr 1111, S2AP 11, SH 11, AF, XN 00.
     assert_eq!(leaf(Attrs::RAM, false), 0x0000_1234_5678_97ff);
