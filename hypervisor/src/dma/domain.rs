@@ -128,6 +128,7 @@ impl<M: Memory> Domain<M> {
                 table
                     .map(Ipa(fixed.iova), fixed.pa, fixed.size, doorbell)
                     .map_err(table_error)?;
+                table.mark_first(Ipa(fixed.iova));
             }
         }
         Ok(Self {
@@ -207,21 +208,36 @@ impl<M: Memory> Domain<M> {
         Ok(table)
     }
 
-    /// Refuses a range whose ends lie inside a block.
+    /// Refuses a range with an end inside a mapping: inside a block, or between two pages neither
+    /// of which was [begun](Self::begin) there.
     pub(super) fn check_cuts(&self, iova: u64, size: u64) -> Result<(), Error> {
         let Some(table) = &self.table else {
             return Ok(());
         };
-        // The address is the block's own when nothing of the block lies before it.
-        for inner in [iova, iova.wrapping_add(size)] {
-            if let Some((_, _, block)) = table.translate(Ipa(inner)) {
-                let past = inner & block.wrapping_sub(1);
-                if past != 0 {
-                    return Err(Error::Cuts(inner.wrapping_sub(past)));
-                }
+        for edge in [iova, iova.wrapping_add(size)] {
+            let Some((_, attrs, block)) = table.translate(Ipa(edge)) else {
+                continue;
+            };
+            let past = edge & block.wrapping_sub(1);
+            if past != 0 {
+                return Err(Error::Cuts(edge.wrapping_sub(past)));
+            }
+            // What lies behind a hole begins there, even if an unmap that knows no mappings made
+            // the hole.
+            let before = edge.checked_sub(1).map(Ipa);
+            if !attrs.is_first() && before.and_then(|at| table.translate(at)).is_some() {
+                return Err(Error::Cuts(edge));
             }
         }
         Ok(())
+    }
+
+    /// Remembers that a mapping begins at `iova`, for [`check_cuts`](Self::check_cuts). The mark is
+    /// part of the descriptor: it costs no memory and goes with the page.
+    pub(super) fn begin(&self, iova: u64) {
+        if let Some(table) = &self.table {
+            table.mark_first(Ipa(iova));
+        }
     }
 
     /// The page size less one.

@@ -230,11 +230,22 @@ impl<O: Outside> VmDma<O> {
         )
     }
 
-    /// Whether an unmap of the range would cut a mapping in two: a block that begins before it, or one
-    /// that ends after it. Looks at what is mapped now.
+    /// Remembers that a mapping begins at `iova`, until that page is unmapped.
     ///
     /// # Errors
-    /// [`Error::NoDomain`], [`Error::Busy`], [`Error::Cuts`] with the block's first address.
+    /// [`Error::NoDomain`], [`Error::Busy`].
+    pub fn begin(&self, id: u32, iova: u64) -> Result<(), Error> {
+        let held = self.hold(id)?;
+        held.as_ref().ok_or(Error::NoDomain(id))?.begin(iova);
+        Ok(())
+    }
+
+    /// Whether an unmap of the range would cut a mapping in two, one that begins before it or ends
+    /// after it. A mapping is a block, or what lies between a page that [began](Self::begin) one and
+    /// the next such page or hole. Looks at what is mapped now.
+    ///
+    /// # Errors
+    /// [`Error::NoDomain`], [`Error::Busy`], [`Error::Cuts`] with the block's first address or the cut.
     pub fn check_cuts(&self, id: u32, iova: u64, size: u64) -> Result<(), Error> {
         let held = self.hold(id)?;
         let domain = held.as_ref().ok_or(Error::NoDomain(id))?;

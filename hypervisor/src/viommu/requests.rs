@@ -24,6 +24,8 @@ pub(super) struct InFlight {
     buffer: RequestBuffer,
     /// Bytes mapped, or unmapped, so far.
     done: u64,
+    /// Of a map: that it begins where it does is remembered.
+    begun: bool,
     /// A map that failed half way is being undone: its status, and the bytes undone.
     undo: Option<(RequestStatus, u64)>,
 }
@@ -33,6 +35,7 @@ impl InFlight {
         Self {
             buffer,
             done: 0,
+            begun: false,
             undo: None,
         }
     }
@@ -221,45 +224,64 @@ impl<O: Outside, G: GuestMemory> Viommu<'_, O, G> {
         let Some(map) = parse::<Map>(&current.buffer) else {
             return Outcome::Finished(RequestStatus::Invalid);
         };
-        if let Some((status, undone)) = &mut current.undo {
-            let left = current.done.saturating_sub(*undone);
-            let at = map.virt_start.wrapping_add(*undone);
-            let step = self.dma.unmap_limited(map.domain, at, left, true, *budget);
-            *budget = budget.saturating_sub(step.leaves);
-            *undone = undone.saturating_add(step.bytes);
-            return match step.result {
-                Ok(()) if *undone < current.done => Outcome::More,
-                Err(Error::Busy) => Outcome::More,
-                // A sync that fails fences the domain: worse than why the map failed, and seen by the
-                // next request.
-                _ => {
-                    let _ = self.dma.sync(map.domain);
-                    Outcome::Finished(*status)
-                }
-            };
+        if current.undo.is_some() {
+            return self.undo(current, &map, budget);
         }
         let (size, prot) = match map_arguments(&map) {
             Ok(arguments) => arguments,
             Err(error) => return Outcome::Finished(status(error)),
         };
+        let mut result = Ok(());
         let done = current.done;
-        let step = self.dma.map_limited(
-            map.domain,
-            map.virt_start.wrapping_add(done),
-            map.phys_start.wrapping_add(done),
-            size.saturating_sub(done),
-            prot,
-            *budget,
-        );
-        *budget = budget.saturating_sub(step.leaves);
-        current.done = done.saturating_add(step.bytes);
-        match step.result {
+        if done < size {
+            let step = self.dma.map_limited(
+                map.domain,
+                map.virt_start.wrapping_add(done),
+                map.phys_start.wrapping_add(done),
+                size.saturating_sub(done),
+                prot,
+                *budget,
+            );
+            *budget = budget.saturating_sub(step.leaves);
+            current.done = done.saturating_add(step.bytes);
+            result = step.result;
+        }
+        if current.done != 0 && !current.begun {
+            if self.dma.begin(map.domain, map.virt_start) == Err(Error::Busy) {
+                // Next time; what failed now fails again then.
+                return Outcome::More;
+            }
+            current.begun = true;
+        }
+        match result {
             Ok(()) if current.done >= size => Outcome::Finished(RequestStatus::Ok),
             Ok(()) | Err(Error::Busy) => Outcome::More,
             Err(error) if current.done == 0 => Outcome::Finished(status(error)),
             Err(error) => {
                 current.undo = Some((status(error), 0));
                 Outcome::More
+            }
+        }
+    }
+
+    /// Takes back what a map that failed half way has mapped.
+    fn undo(&self, current: &mut InFlight, map: &Map, budget: &mut u64) -> Outcome {
+        let Some((status, undone)) = &mut current.undo else {
+            return Outcome::More;
+        };
+        let left = current.done.saturating_sub(*undone);
+        let at = map.virt_start.wrapping_add(*undone);
+        let step = self.dma.unmap_limited(map.domain, at, left, true, *budget);
+        *budget = budget.saturating_sub(step.leaves);
+        *undone = undone.saturating_add(step.bytes);
+        match step.result {
+            Ok(()) if *undone < current.done => Outcome::More,
+            Err(Error::Busy) => Outcome::More,
+            // A sync that fails fences the domain: worse than why the map failed, and seen by the
+            // next request.
+            _ => {
+                let _ = self.dma.sync(map.domain);
+                Outcome::Finished(*status)
             }
         }
     }

@@ -19,6 +19,8 @@ const EVENT_AVAIL: u64 = RAM + 13 * PAGE;
 const EVENT_USED: u64 = RAM + 14 * PAGE;
 const EVENT_BUFFERS: u64 = RAM + 15 * PAGE;
 
+mod boundaries;
+
 /// The driver's side.
 struct Driver {
     dma: &'static VmDma<Machine>,
@@ -267,46 +269,6 @@ fn requests_that_make_no_sense_are_refused() {
     assert_eq!(driver.call(&[request::MAP, 0, 0, 0]), INVALID);
     assert_eq!(driver.call(&[]), INVALID);
     assert!(!driver.needs_reset());
-}
-
-#[test]
-fn unmap_takes_what_is_there_and_does_not_cut_blocks() {
-    let mut driver = Driver::new();
-    driver.attach(1, 0x8, 0);
-    for page in [1, 2, 5, 9] {
-        assert_eq!(driver.map(page * PAGE, PAGE, RAM, RW), OK);
-    }
-    assert_eq!(driver.unmap(0, 8 * PAGE - 1), OK);
-    assert_eq!(translate(driver.dma, 1, 5 * PAGE), None);
-    assert!(translate(driver.dma, 1, 9 * PAGE).is_some());
-    assert_eq!(driver.unmap(0, PAGE - 1), OK);
-    assert_eq!(driver.map(BLOCK, BLOCK, RAM, RW), OK);
-    assert_eq!(driver.unmap(BLOCK + PAGE, BLOCK + 2 * PAGE - 1), RANGE);
-    assert!(translate(driver.dma, 1, BLOCK + PAGE).is_some());
-}
-
-#[test]
-fn an_unmap_that_would_split_a_mapping_removes_nothing() {
-    let mut driver = Driver::new();
-    driver.attach(1, 0x8, 0);
-    for page in [BLOCK - PAGE, 2 * BLOCK] {
-        assert_eq!(driver.map(page, PAGE, RAM, RW), OK);
-    }
-    assert_eq!(driver.map(BLOCK, BLOCK, RAM, RW), OK);
-    let all = [BLOCK - PAGE, BLOCK, 2 * BLOCK];
-    let there = |driver: &Driver| all.map(|at| translate(driver.dma, 1, at).is_some());
-    // The block is cut at its end, at its start, and at both.
-    for (start, end) in [
-        (BLOCK - PAGE, BLOCK + PAGE),
-        (BLOCK + PAGE, 2 * BLOCK + PAGE),
-        (BLOCK + PAGE, 2 * BLOCK - PAGE),
-        (0, 2 * BLOCK - PAGE),
-    ] {
-        assert_eq!(driver.unmap(start, end - 1), RANGE, "{start:#x}");
-        assert_eq!(there(&driver), [true; 3], "{start:#x}");
-    }
-    assert_eq!(driver.unmap(0, 3 * BLOCK - 1), OK);
-    assert_eq!(there(&driver), [false; 3]);
 }
 
 #[test]
