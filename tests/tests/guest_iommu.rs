@@ -6,6 +6,7 @@ mod common;
 use common::{LIMIT, dir, ok};
 use stagegate_tests::checks::Checks;
 use stagegate_tests::devicetree::Template;
+use stagegate_tests::gates;
 use stagegate_tests::guest::{self, Said, Vm};
 use stagegate_tests::machine::Machine;
 use stagegate_tests::paths;
@@ -13,6 +14,7 @@ use stagegate_tests::setup::{Setup, VmSpec, bootargs};
 use stagegate_tests::timeline::epoch_us;
 use stagegate_tests::trace::Event;
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Instant;
 
@@ -29,7 +31,11 @@ const DEVICES: &str = "devices { #address-cells = <1>; #size-cells = <0>;
 /// What every IOMMU driver must do.
 const STEPS: &str = "nvme_copy,msi:nvme,nvme_group:DMA,rebind:3,nvme_copy,\
      edu_driver,edu_group:DMA,edu_stopped,edu_storm:strict,\
+     nvme_off,edu_off,sleep:1,edu_storm:gated,edu_on,nvme_on,edu_stopped,\
      edu_type:DMA-FQ,edu_lazy,edu_storm:lazy,edu_identity,edu_type:DMA,edu_blocked,edu_stopped";
+
+/// Line of the PL061 that gates the SMMU's clock.
+const SMMU: u64 = 5;
 
 /// What came of a run.
 struct Seen {
@@ -42,14 +48,19 @@ impl Seen {
     /// How often somebody waited for the SMMU's invalidations during a storm, and
     /// how many milliseconds it lasted.
     fn syncs(&self, storm: &str) -> (usize, usize) {
+        let during = self.storm(storm);
+        let told = |e: &&Event| e.name == "smmuv3_cmdq_opcode" && e.text.contains("SYNC");
+        let lasted = (during.end() - during.start()).div_ceil(1000) as usize;
+        (self.during(&during).filter(told).count(), lasted)
+    }
+
+    fn storm(&self, storm: &str) -> RangeInclusive<u64> {
         let (_, from, to) = self.storms.iter().find(|s| s.0 == storm).expect("a storm");
-        let told = |e: &&Event| {
-            e.name == "smmuv3_cmdq_opcode"
-                && e.text.contains("SYNC")
-                && (*from..=*to).contains(&e.at_us)
-        };
-        let lasted = (to - from).div_ceil(1000) as usize;
-        (self.trace.iter().filter(told).count(), lasted)
+        *from..=*to
+    }
+
+    fn during(&self, span: &RangeInclusive<u64>) -> impl Iterator<Item = &Event> {
+        self.trace.iter().filter(|e| span.contains(&e.at_us))
     }
 }
 
@@ -65,7 +76,12 @@ fn machine(disk: &Path) -> Machine {
             "nvme,drive=disk,serial=1,addr=1",
         ])
         .args(["-device", "edu,addr=06.0,dma_mask=0xffffffffffff"])
-        .trace(["smmuv3_cmdq_opcode"])
+        .trace([
+            "smmuv3_cmdq_opcode",
+            "smmuv3_read_mmio",
+            "smmuv3_write_mmio",
+        ])
+        .trace(["pl061_set_output"])
 }
 
 /// Runs a guest whose IOMMU is of this kind; its checks all pass.
@@ -126,11 +142,30 @@ fn strict_and_lazy(seen: &Seen) {
     );
 }
 
+/// A driver maps and unmaps while all devices are idle: the SMMU's clock stands
+/// before and after, and nobody touches a register in between. That its device
+/// is stopped at the next page, after the wake, is among the steps.
+fn asleep_through_a_storm(seen: &Seen) {
+    let storm = seen.storm("gated");
+    let gates = gates::movements(&seen.trace, SMMU);
+    let before = gates.iter().rfind(|g| g.at_us <= *storm.start());
+    assert!(before.is_some_and(|g| !g.open), "not gated: {gates:?}");
+    let moved: Vec<_> = gates.iter().filter(|g| storm.contains(&g.at_us)).collect();
+    assert!(moved.is_empty(), "{moved:?}");
+    let touched = seen
+        .during(&storm)
+        .filter(|e| gates::touches_smmu(e))
+        .count();
+    assert_eq!(touched, 0, "accesses to a gated SMMU");
+}
+
 #[test]
 fn through_hypercalls() {
     let again = "reload:stagegate_iommu,nvme_copy,nvme_group:DMA,edu_driver,edu_stopped";
     let steps = format!("iommu:hypercall,{STEPS},{again}");
-    strict_and_lazy(&confined("hypercall", &steps));
+    let seen = confined("hypercall", &steps);
+    strict_and_lazy(&seen);
+    asleep_through_a_storm(&seen);
 }
 
 #[test]
@@ -138,4 +173,5 @@ fn through_virtio_iommu() {
     // Its driver tells of an invalidation only within UNMAP: nothing is lazy.
     let seen = confined("virtio", &format!("iommu:viommu,{STEPS}"));
     assert!(seen.syncs("strict").0 >= 200);
+    asleep_through_a_storm(&seen);
 }
