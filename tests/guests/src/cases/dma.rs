@@ -79,13 +79,18 @@ pub fn attached(stagegate: &Stagegate<Hvc>) -> Result<u32, Why> {
     Ok(domain)
 }
 
-pub fn release(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+pub fn detach(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
     let detach = Request::Detach {
         domain,
         endpoint: endpoint(),
     };
     let detached = status(stagegate, detach);
     check!(detached == Status::Success, "DETACH", detached.code());
+    Ok(())
+}
+
+pub fn release(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+    detach(stagegate, domain)?;
     let freed = status(stagegate, Request::DomainFree { domain });
     check!(freed == Status::Success, "DOMAIN_FREE", freed.code());
     Ok(())

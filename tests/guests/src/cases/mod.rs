@@ -2,6 +2,7 @@
 
 mod bad;
 mod bench;
+mod bound;
 mod dma;
 mod gic;
 mod hostile;
@@ -94,6 +95,7 @@ const GROUPS: [&[Case]; 13] = [
     sysreg::CASES,
     hypercall::CASES,
     dma::CASES,
+    bound::CASES,
     messages::CASES,
     memory::CASES,
     power::CASES,

@@ -1,0 +1,122 @@
+//! What the longest calls take: the work that one call may do at EL2 is bounded,
+//! and these go to the bound, with table pages to make and to clear.
+
+use super::dma::{attached, connect, detach, page, power, rw};
+use super::hypercall::Hvc;
+use super::{Case, Outcome, promised};
+use crate::{check, cpu, println};
+use stagegate_abi::guest::Stagegate;
+use stagegate_abi::{BATCH_MAX, LEAVES_PER_CALL, LIST_MAX, PowerState, Request, UnmapFlags};
+
+pub const CASES: &[Case] = &[promised("dmabench-bound", bound)];
+
+/// What a table of each level maps.
+const TOP: u64 = 1 << 30;
+const TABLE: u64 = 2 << 20;
+const BYTES: u64 = LEAVES_PER_CALL * 4096;
+/// Half of it in one table and half in the next, below two tables of the level
+/// above.
+const IOVA: u64 = 8 * TOP - BYTES / 2;
+/// Not aligned as the addresses that it is mapped at: no large mappings.
+const IPA: u64 = 0x4100_1000;
+
+/// Makes a call, which must report this progress in x1, and prints what it took.
+fn timed(stagegate: &Stagegate<Hvc>, name: &str, request: Request, progress: u64) -> Outcome {
+    let begin = cpu::count();
+    let reply = stagegate.request(request);
+    let took = cpu::count() - begin;
+    let code = reply.code().code();
+    check!(code == 0, "the longest call failed with status", code);
+    check!(reply.0[1] == progress, "progress of a call", reply.0[1]);
+    let insns = took * 1_000_000_000 / cpu::frequency();
+    println!("BENCH longest_{name}_insns {insns}");
+    Ok(())
+}
+
+/// One range of pages.
+fn range(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+    let map = Request::Map {
+        domain,
+        iova: IOVA,
+        ipa: IPA,
+        size: BYTES,
+        prot: rw(),
+    };
+    timed(stagegate, "map", map, BYTES)?;
+    let unmap = Request::Unmap {
+        domain,
+        iova: IOVA,
+        size: BYTES,
+        flags: UnmapFlags::empty(),
+    };
+    timed(stagegate, "unmap", unmap, BYTES)
+}
+
+/// A full list of pieces of two pages, none of which adjoins the next.
+fn list(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+    let count = u64::from(LIST_MAX);
+    let piece = BYTES / count;
+    let fill = |address: &dyn Fn(u64) -> u64| {
+        for entry in 0..count {
+            cpu::write64(page(1) + entry * 16, address(entry));
+            cpu::write64(page(1) + entry * 16 + 8, piece);
+        }
+    };
+    fill(&|entry| IPA + (count - entry) * 2 * piece);
+    let map = Request::MapSg {
+        domain,
+        iova: IOVA,
+        list: page(1),
+        count: LIST_MAX,
+        prot: rw(),
+    };
+    timed(stagegate, "map_sg", map, count)?;
+    fill(&|entry| IOVA + (count - 1 - entry) * piece);
+    let unmap = Request::UnmapSg {
+        domain,
+        list: page(1),
+        count: LIST_MAX,
+        flags: UnmapFlags::empty(),
+    };
+    timed(stagegate, "unmap_sg", unmap, count)
+}
+
+/// A full page of entries far apart: each needs two tables of its own.
+fn batch(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+    for (name, op, prot, ipa) in [("batch_map", 1, rw().bits(), IPA), ("batch_unmap", 2, 0, 0)] {
+        for entry in 0..u64::from(BATCH_MAX) {
+            let at = page(1) + entry * 32;
+            cpu::write64(at, op | u64::from(prot) << 16 | u64::from(domain) << 32);
+            cpu::write64(at + 8, (16 + entry) * TOP);
+            cpu::write64(at + 16, ipa);
+            cpu::write64(at + 24, 4096);
+        }
+        let request = Request::Batch {
+            page: page(1),
+            count: BATCH_MAX,
+            first: 0,
+        };
+        timed(stagegate, name, request, u64::from(BATCH_MAX))?;
+    }
+    Ok(())
+}
+
+/// Maps single pages until there are no table pages left; then the domain goes.
+fn free(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+    let one = |n: u64| stagegate.map(domain, 256 * TOP + n * TABLE, IPA, 4096, rw());
+    let made = (0..1024).take_while(|n| one(*n).is_ok()).count();
+    check!(made > 256, "tables that a domain may have", made);
+    detach(stagegate, domain)?;
+    timed(stagegate, "domain_free", Request::DomainFree { domain }, 0)
+}
+
+fn bound() -> Outcome {
+    let stagegate = connect()?;
+    let domain = attached(&stagegate)?;
+    power(&stagegate, PowerState::On)?;
+    let done = [range, list, batch, free]
+        .iter()
+        .try_for_each(|call| call(&stagegate, domain));
+    power(&stagegate, PowerState::Off)?;
+    done
+}
