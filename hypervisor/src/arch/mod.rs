@@ -9,6 +9,7 @@ pub mod cache;
 pub mod dma;
 pub mod efi;
 pub mod gic_cpu;
+pub mod guarded;
 pub mod heap;
 pub mod mmio;
 pub mod mmu;

@@ -2,7 +2,8 @@
 //!
 //! An exit saves the 31 general registers at the top of this CPU's stack and
 //! calls Rust; `ELR_EL2` and `SPSR_EL2` stay in their registers, because EL2
-//! takes no nested exception that it returns from. SIMD registers are never
+//! takes no nested exception that it returns from, but for the aborts of
+//! [`super::guarded`], which sees to them itself. SIMD registers are never
 //! touched: EL2 code is compiled without them.
 
 use core::arch::global_asm;
@@ -168,7 +169,17 @@ vectors:
     bl      {guest_serror}
     b       return_to_guest
 
-    FATAL_BODY sync, 0
+    // An access that was allowed to fail goes on; its stack is a good one, and
+    // below its stack pointer there was nothing.
+fatal_sync:
+    STORE
+    mov     x0, sp
+    bl      {recover}
+    tbnz    w0, #0, return_to_guest
+    mov     x0, sp
+    mov     x1, #0
+    bl      {el2_fault}
+    b       park
     FATAL_BODY irq, 1
     FATAL_BODY fiq, 2
     FATAL_BODY serror, 3
@@ -185,7 +196,7 @@ become_vcpu:
     mov     x29, xzr
     mov     x30, xzr
     bl      {first_entry}
-return_to_guest:
+return_to_guest:                    // or to EL2, after `recover`
     RESTORE
     eret
     "#,
@@ -194,6 +205,7 @@ return_to_guest:
     guest_serror = sym crate::machine::run::guest_serror,
     first_entry = sym crate::machine::run::first_entry,
     el2_fault = sym crate::machine::fault::el2_fault,
+    recover = sym super::guarded::recover,
     stack_bit = const super::boot::STACK_SIZE.trailing_zeros(),
 );
 

@@ -5,7 +5,7 @@ use super::console::print;
 use super::life::{self, Ending, Phase};
 use super::report;
 use super::vm::Vm;
-use super::{dump, faults};
+use super::{dump, faults, pci};
 use crate::psci::power::State;
 
 /// What Ctrl-a `?` prints.
@@ -44,7 +44,10 @@ pub fn menu(key: u8) {
         b'k' => report::links(),
         b'd' => report::lines(),
         b'q' => board::power_off(),
-        b'f' => faults::list(),
+        b'f' => {
+            faults::list();
+            pci::list_losses();
+        }
         b'r' | b's' | b'g' | b'l' | b't' => typed(key),
         b'\r' | b'\n' => {}
         _ => HELP

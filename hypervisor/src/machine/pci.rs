@@ -6,28 +6,58 @@ use alloc::vec::Vec;
 
 use pgtable::Attrs;
 use platform::facts::{self, Board, WindowKind};
-use platform::mmio::Window;
 use spin::Once;
 use spin::mutex::SpinMutex;
 
+use super::console::print;
 use super::masters::Master;
 use super::owners::Line;
 use super::vm::Vm;
-use crate::arch::{mmio, timer};
+use crate::arch::guarded::Guarded;
+use crate::arch::timer;
 use crate::guest::map;
 use crate::pci::{
-    BarMapping, Delay, Ecam, Effects, HostConfig, HostWindow, HostWindows, MapDenied, MsiPolicy,
-    PciError, PowerDenied, Rid, Topology, VirtualHost, acs, bring_up, place,
+    Aborted, BarMapping, Delay, Ecam, Effects, HostConfig, HostWindow, HostWindows, Losses, Lost,
+    MapDenied, MsiPolicy, PciError, PowerDenied, Registers, Rid, Topology, VirtualHost, Width, acs,
+    bring_up, place,
 };
 use crate::power::evidence::{Event, Word};
 use crate::vgic::SPI_BASE;
 
 /// A host bridge of the board.
 struct Host {
-    ecam: Ecam<Window>,
+    ecam: Ecam<Bus>,
     topology: Topology,
     /// Names of the VMs that have groups of its functions.
     owners: SpinMutex<acs::Owners<String>>,
+}
+
+/// The way to a host bridge's configuration space, and what got lost on it.
+struct Bus {
+    path: String,
+    registers: Guarded,
+    losses: Losses,
+}
+
+impl Registers for Bus {
+    fn read(&self, at: usize, width: Width) -> Result<u32, Aborted> {
+        self.registers.read(at, width)
+    }
+
+    fn write(&self, at: usize, width: Width, value: u32) -> Result<(), Aborted> {
+        self.registers.write(at, width, value)
+    }
+
+    fn lost(&self, lost: Lost) {
+        let turn = self.losses.note(lost, timer::now_ns());
+        if turn.left_out > 0 {
+            let (path, times) = (&self.path, turn.left_out);
+            log::warn!("{path}: {times} more configuration accesses aborted");
+        }
+        if turn.shown {
+            log::warn!("{}: {lost}", self.path);
+        }
+    }
 }
 
 static HOSTS: Once<Vec<Option<Host>>> = Once::new();
@@ -44,7 +74,11 @@ fn host(facts: &facts::PciHost) -> Option<Host> {
     }
     let registers = facts.registers?;
     let ecam = Ecam::new(
-        mmio::window(registers.base, registers.size),
+        Bus {
+            path: facts.path.clone(),
+            registers: Guarded::new(registers.base, registers.size),
+            losses: Losses::new(),
+        },
         facts.buses.0,
         facts.buses.1,
     );
@@ -66,6 +100,24 @@ fn host(facts: &facts::PciHost) -> Option<Host> {
         Err(error) => {
             log::error!("{}: {error}: its devices are given to nobody", facts.path);
             None
+        }
+    }
+}
+
+/// Configuration accesses that aborted, by function, for the monitor.
+pub fn list_losses() {
+    for host in HOSTS.get().into_iter().flatten().flatten() {
+        let bus = host.ecam.registers();
+        let counts = bus.losses.counts();
+        let path = &bus.path;
+        for (rid, count) in counts.functions {
+            print(format_args!(
+                "{path}: {count} configuration accesses to {rid} aborted\n"
+            ));
+        }
+        if counts.others > 0 {
+            let count = counts.others;
+            print(format_args!("{path}: {count} to other functions\n"));
         }
     }
 }

@@ -18,10 +18,12 @@ pub mod acs;
 pub mod bars;
 pub mod caps;
 pub mod config;
+pub mod ecam;
 pub mod effects;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod losses;
 pub mod place;
 pub mod regs;
 pub mod reset;
@@ -32,9 +34,11 @@ mod tests;
 pub mod topology;
 pub mod virt;
 
-pub use config::{ConfigSpace, Delay, Ecam, Width};
+pub use config::{ConfigSpace, Delay, Width};
+pub use ecam::{Aborted, Ecam, Lost, Registers};
 pub use effects::{BarMapping, Effects, MapDenied, PowerDenied};
 pub use error::PciError;
+pub use losses::Losses;
 pub use place::{HostWindow, HostWindows};
 pub use reset::ResetMethod;
 pub use rid::Rid;

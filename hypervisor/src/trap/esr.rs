@@ -267,6 +267,13 @@ pub const fn decode(esr: u64, far: u64, hpfar: u64) -> Exit {
     }
 }
 
+/// Whether EL2's own load or store ended with a synchronous external abort that
+/// was not one of a table walk: what a device or the bus answers with an error.
+#[must_use]
+pub const fn is_own_external_abort(esr: u64) -> bool {
+    class(esr) == 0x25 && esr & 0x3f == 0x10
+}
+
 /// Exception class, ESR_ELx.EC.
 #[inline]
 pub(super) const fn class(esr: u64) -> u8 {

@@ -252,3 +252,20 @@ proptest::proptest! {
         let _ = describe(esr).to_string();
     }
 }
+
+#[test]
+fn only_an_answer_of_the_bus_is_an_external_abort_of_ours() {
+    // As QEMU reports an access to nothing: a read, and a write.
+    assert!(is_own_external_abort(0x9600_0010));
+    assert!(is_own_external_abort(0x9600_0050));
+    // A guest's; a fetch; a table walk's; ECC; a translation fault of ours.
+    for other in [
+        abort(0x24, 0x10),
+        abort(0x21, 0x10),
+        abort(0x25, 0x14),
+        abort(0x25, 0x18),
+        abort(0x25, 0x07),
+    ] {
+        assert!(!is_own_external_abort(other), "{other:#x}");
+    }
+}

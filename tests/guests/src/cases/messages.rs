@@ -32,6 +32,8 @@ const IIDR: u64 = FRAME + 0xfcc;
 const RAISE: u64 = 0x60;
 const ACKNOWLEDGE: u64 = 0x64;
 const MSI: u32 = 0x05;
+/// Where a capability with a 64-bit address has its data.
+pub const DATA: u64 = 12;
 
 /// The device's registers, for the interrupt handler.
 static BAR: AtomicU64 = AtomicU64::new(0);
@@ -75,7 +77,7 @@ fn nothing_came() -> Outcome {
 }
 
 /// Offset of the device's MSI capability.
-fn capability() -> Result<u64, Why> {
+pub fn capability() -> Result<u64, Why> {
     let mut at = cpu::read32(config() + 0x34) & 0xfc;
     while at != 0 {
         let word = cpu::read32(config() + u64::from(at));
@@ -113,7 +115,7 @@ fn aim(address: u64, data: u32) -> Outcome {
     cpu::write16(cap + 2, 0);
     cpu::write32(cap + 4, address as u32);
     cpu::write32(cap + 8, (address >> 32) as u32);
-    cpu::write16(cap + 12, data as u16);
+    cpu::write16(cap + DATA, data as u16);
     cpu::write16(cap + 2, 1);
     let back = cpu::read32(cap + 4);
     check!(back == address as u32, "address read back", back);

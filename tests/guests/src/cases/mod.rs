@@ -3,6 +3,7 @@
 mod bad;
 mod bench;
 mod bound;
+mod config;
 mod dma;
 mod gic;
 mod hostile;
@@ -88,7 +89,7 @@ pub fn need_three_cpus() -> Outcome {
     }
 }
 
-const GROUPS: [&[Case]; 13] = [
+const GROUPS: [&[Case]; 15] = [
     psci::CASES,
     gic::CASES,
     timer::CASES,
@@ -97,6 +98,7 @@ const GROUPS: [&[Case]; 13] = [
     dma::CASES,
     bound::CASES,
     messages::CASES,
+    config::CASES,
     memory::CASES,
     power::CASES,
     power_bench::CASES,
