@@ -137,19 +137,20 @@ impl Director {
         hook(what, running, &mut self.checks)
     }
 
-    /// The hypervisor has said that a VM begins anew, or that it is off: whoever
-    /// waits for that goes on.
+    /// The hypervisor has said that a VM begins anew, or that it is off: that is
+    /// a moment too, and whoever waits for it goes on.
     fn ended(&mut self, line: &Line, running: &mut Running) -> Result<()> {
-        for vm in &mut self.vms {
-            if line.is("stagegate", &format!("{}: reset", vm.name)) {
-                vm.resets(line.at);
-            }
+        let says = |vm: &Vm, end| line.is("stagegate", &format!("{}: {end}", vm.name));
+        if let Some(vm) = self.vms.iter_mut().find(|vm| says(vm, "reset")) {
+            vm.resets(line.at);
+            let what = format!("reset {}", vm.name);
+            self.mark(line, "stagegate", &what);
         }
-        let off = |vm: &&Vm| line.is("stagegate", &format!("{}: powered off", vm.name));
-        let Some(vm) = self.vms.iter().find(off) else {
+        let Some(vm) = self.vms.iter().find(|vm| says(vm, "powered off")) else {
             return Ok(());
         };
-        let question = format!("{GONE}{}", vm.name);
+        let (what, question) = (format!("off {}", vm.name), format!("{GONE}{}", vm.name));
+        self.mark(line, "stagegate", &what);
         for index in self.waiting.remove(&question).unwrap_or_default() {
             running.console.send(&typed(index, "go"))?;
         }

@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 
 use platform::config::GuestIommu;
 
+use super::irq;
 use super::passed::Passed;
+use super::ram::PIECE;
 use super::vm::{LoadError, Vm};
 use crate::arch::{regs, timer};
 use crate::guest::dt::{
@@ -21,9 +23,14 @@ struct Destination<'a>(&'a super::ram::GuestRam);
 
 impl GuestMemory for Destination<'_> {
     fn write(&mut self, ipa: u64, bytes: &[u8]) -> Result<(), OutsideRam> {
-        self.0
-            .copy_in(ipa, bytes)
-            .map_err(|error| OutsideRam(error.0))
+        let at = (ipa..).step_by(PIECE as usize);
+        for (piece, ipa) in bytes.chunks(PIECE as usize).zip(at) {
+            let copied = self.0.copy_in(ipa, piece);
+            copied.map_err(|error| OutsideRam(error.0))?;
+            // As when memory is scrubbed: this takes long.
+            irq::take_pending();
+        }
+        Ok(())
     }
 }
 

@@ -138,10 +138,16 @@ impl GuestRam {
         })
     }
 
-    /// Fills all of it with zeros.
-    pub fn scrub(&self) {
+    /// Fills all of it with zeros, and calls `between` after each [`PIECE`]: all
+    /// of it takes long.
+    pub fn scrub(&self, mut between: impl FnMut()) {
         for (_, extent) in self.pieces() {
-            extent.scrub();
+            for at in (0..extent.len()).step_by(PIECE as usize) {
+                if let Some(piece) = extent.part(at, PIECE.min(extent.len() - at)) {
+                    piece.scrub();
+                }
+                between();
+            }
         }
     }
 }

@@ -253,7 +253,8 @@ impl Vm {
         self.announce(VmLife::Stopped);
         super::irq::release(self);
         self.vgic.reset();
-        self.ram.scrub();
+        // This CPU may be the one that SMMUs, console and alarms call.
+        self.ram.scrub(super::irq::take_pending);
     }
 
     /// Puts kernel, RAM disk and device tree into its RAM.

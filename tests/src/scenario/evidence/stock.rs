@@ -16,9 +16,9 @@ pub fn check(seen: &Seen<'_>, checks: &mut Checks) {
     suspended(seen, &gates, checks);
     replugged(seen, checks);
     let crash = "a crashed VM's devices are idle, whatever it last said";
-    ended(seen, &gates, ["panic", "crashed"], "nvme", crash, checks);
+    ended(seen, &gates, ["panic", "reset disk"], "nvme", crash, checks);
     let off = "a VM that powered off keeps nothing awake";
-    ended(seen, &gates, ["parting", "wake nvme"], "igb", off, checks);
+    ended(seen, &gates, ["parting", "off nic"], "igb", off, checks);
 }
 
 /// Each unbinding ended the disk's bus mastering and each binding began it.
@@ -88,7 +88,7 @@ fn replugged(seen: &Seen<'_>, checks: &mut Checks) {
 }
 
 /// A VM ended with a device at work: it was the last active one, and the clock
-/// stopped.
+/// stopped while the VM's memory was being scrubbed.
 fn ended(
     seen: &Seen<'_>,
     gates: &[Gate],

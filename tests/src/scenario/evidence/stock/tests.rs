@@ -25,7 +25,7 @@ fn failed(story: &str) -> Vec<String> {
         (5_000_000, "plug igb"),
         (5_200_000, "woken igb"),
         (6_000_000, "panic"),
-        (7_000_000, "crashed"),
+        (7_000_000, "reset disk"),
     ];
     let marks = marks.map(|(at_us, what)| Mark {
         at_us,
@@ -100,4 +100,11 @@ fn a_crash_that_leaves_the_device_at_work_is_seen() {
     let crash = "a crashed VM's devices are idle, whatever it last said";
     assert_eq!(without("6.100000"), [crash]);
     assert_eq!(without("6.200000"), [crash]);
+}
+
+#[test]
+fn a_clock_that_stops_only_when_the_memory_is_scrubbed_is_seen() {
+    let crash = "a crashed VM's devices are idle, whatever it last said";
+    let late = STORY.replace("6.200000", "7.100000");
+    assert_eq!(failed(&late), [crash]);
 }
