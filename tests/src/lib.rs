@@ -14,8 +14,10 @@
 //! * [`scenario`] is the demonstration behind `make run`, [`mod@bench`] takes the
 //!   figures of `make bench`.
 
+pub mod account;
 pub mod activity;
 pub mod bench;
+pub mod books;
 pub mod cases;
 pub mod checks;
 pub mod closeups;

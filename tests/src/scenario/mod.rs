@@ -3,7 +3,6 @@
 //! each other, let their devices sleep and wake by all stock means, crash, boot
 //! again and power off; QEMU's own records judge what happened.
 
-mod account;
 mod canary;
 mod evidence;
 mod hardware;
@@ -17,7 +16,7 @@ use crate::machine::{Finished, Machine, Running};
 use crate::report::{MasterSummary, Report, SmmuSummary, VmSummary};
 use crate::setup::{Setup, bootargs};
 use crate::timeline::{Lane, Mark, Timeline, epoch_us};
-use crate::{Result, closeups, context, crc, paths};
+use crate::{Result, account, activity, books, closeups, context, crc, paths};
 use evidence::Seen;
 use hardware::MASTERS;
 use stagegate::run::layout::Layout;
@@ -203,27 +202,17 @@ fn faults(finished: &Finished, marks: &[director::Mark], checks: &mut Checks) {
 /// The hypervisor's own books agree with what QEMU saw.
 fn accounting(finished: &Finished, checks: &mut Checks) {
     let gates = evidence::gates(&finished.trace);
-    let closed = gates.iter().filter(|g| !g.open).count() as u64;
-    let told = account::read(&finished.lines, "smmu")
-        .into_iter()
-        .next()
-        .unwrap_or_default();
-    let evidence = format!(
-        "told {} gates, QEMU's GPIO went low {closed} ×",
-        told.get("gates")
-    );
-    let agrees = told.get("gates") == closed && closed > 0;
-    checks.note(
-        "D11",
-        "the hypervisor's accounting agrees with QEMU",
-        agrees,
-        evidence,
-    );
-    let evidence = format!("{} invalidations left out while gated", told.get("elided"));
+    let seen = MASTERS.map(|m| (m.name, activity::changes(&finished.trace, m.function)));
+    for found in books::compare(&finished.lines, &gates, &seen) {
+        checks.note("D11", found.what, found.ok, found.evidence);
+    }
+    let told = account::read(&finished.lines, "smmu").into_iter().next();
+    let elided = told.map_or(0, |account| account.get("elided"));
+    let evidence = format!("{elided} invalidations left out while gated");
     checks.note(
         "D7",
         "what need not be invalidated is not",
-        told.get("elided") > 0,
+        elided > 0,
         evidence,
     );
 }
