@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need on this computer:
-#   QEMU >= 9 for AArch64, the device tree compiler, a Rust toolchain, and a
-#   C compiler for AArch64 for the guests' kernel modules.
+#   QEMU >= 9 for AArch64, the device tree compiler, U-Boot's mkimage, a Rust
+#   toolchain, and a C compiler for AArch64 for the guests' kernel modules.
 # Idempotent: prints one line per tool and does nothing when all is there.
 #
 #   QEMU=/path/to/qemu-system-aarch64   use this one, install nothing
@@ -52,6 +52,7 @@ install_missing() {
     local missing=()
     have_qemu || missing+=(qemu-system-arm)
     command -v dtc >/dev/null && command -v fdtoverlay >/dev/null || missing+=(device-tree-compiler)
+    command -v mkimage >/dev/null && command -v dumpimage >/dev/null || missing+=(u-boot-tools)
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     command -v mke2fs >/dev/null || [ -x /usr/sbin/mke2fs ] || missing+=(e2fsprogs)
     command -v xz >/dev/null || missing+=(xz-utils)

@@ -2,6 +2,8 @@
 //!
 //! `STAGEGATE_DTBS` names a directory with the trees; without it the test only
 //! says that it did nothing.
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -72,8 +74,7 @@ const CASES: [Case; 3] = [
 
 #[test]
 fn each_boards_overlay_is_fine() {
-    let Some(directory) = std::env::var_os("STAGEGATE_DTBS").map(PathBuf::from) else {
-        eprintln!("SKIPPED: set STAGEGATE_DTBS to a directory of board trees");
+    let Some(directory) = common::board_trees() else {
         return;
     };
     let overlays = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/boards");

@@ -3,6 +3,8 @@
 //! `STAGEGATE_DTBS` names a directory with the trees; without it the test only
 //! says that it did nothing. With `STAGEGATE_BOARDS_TABLE` the table of
 //! results is written to that file, for `docs/boards.md`.
+mod common;
+
 use platform::config::Inputs;
 use platform::facts::{Smmu, SmmuKind, SmmuModel};
 use platform::fdt::Blob;
@@ -193,8 +195,7 @@ const KNOWN: [(&str, [usize; 6]); 9] = [
 
 #[test]
 fn every_board_tree_is_read() {
-    let Some(directory) = std::env::var_os("STAGEGATE_DTBS").map(PathBuf::from) else {
-        eprintln!("SKIPPED: set STAGEGATE_DTBS to a directory of board trees to check them all");
+    let Some(directory) = common::board_trees() else {
         return;
     };
     let mut paths = Vec::new();

@@ -1,4 +1,7 @@
-//! Our merging and compiling against the reference tools, where installed.
+//! Our merging and compiling against the reference tools.
+mod common;
+
+use common::installed;
 use platform::fdt::{Blob, Node};
 use platform::overlay::{Named, merge};
 use platform::report::Report;
@@ -37,14 +40,6 @@ fn read(bytes: &[u8]) -> (Plain, Vec<(u64, u64)>) {
     (plain(blob.root()), blob.reservations().collect())
 }
 
-fn installed(tool: &str) -> bool {
-    let found = Command::new(tool).arg("--version").output().is_ok();
-    if !found {
-        eprintln!("SKIPPED: {tool} is not installed (package device-tree-compiler)");
-    }
-    found
-}
-
 fn scratch(name: &str) -> PathBuf {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&directory).unwrap();
@@ -53,7 +48,7 @@ fn scratch(name: &str) -> PathBuf {
 
 #[test]
 fn merging_gives_what_fdtoverlay_gives() {
-    if !installed("fdtoverlay") {
+    if !installed("fdtoverlay", "device-tree-compiler") {
         return;
     }
     let directory = scratch("merge");
@@ -84,7 +79,7 @@ fn merging_gives_what_fdtoverlay_gives() {
 
 #[test]
 fn compiling_gives_what_dtc_gives() {
-    if !installed("dtc") {
+    if !installed("dtc", "device-tree-compiler") {
         return;
     }
     let directory = scratch("compile");

@@ -1,4 +1,7 @@
 //! U-Boot's own tools take the FIT source that `stagegate image` writes.
+mod common;
+
+use common::installed;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,9 +17,8 @@ fn run(program: &str, directory: &Path, arguments: &[&str]) -> String {
 
 #[test]
 fn mkimage_makes_a_fit_that_holds_the_packed_image() {
-    let missing = |tool: &&str| Command::new(tool).arg("-V").output().is_err();
-    if let Some(tool) = ["mkimage", "dumpimage"].iter().find(|t| missing(t)) {
-        eprintln!("SKIPPED: {tool} is not installed (package u-boot-tools)");
+    let needed = ["mkimage", "dumpimage"];
+    if !needed.iter().all(|tool| installed(tool, "u-boot-tools")) {
         return;
     }
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fit");

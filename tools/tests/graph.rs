@@ -1,5 +1,7 @@
 //! `stagegate graph`: what is drawn can be read. Texts stay in their boxes,
 //! nothing lies on anything else, and everything is inside the picture.
+mod common;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -241,8 +243,7 @@ fn a_board_with_eighty_masters_is_readable() {
 /// `STAGEGATE_PICTURES` they are drawn anew.
 #[test]
 fn the_pictures_in_the_documentation_are_current() {
-    let Some(directory) = std::env::var_os("STAGEGATE_DTBS").map(PathBuf::from) else {
-        eprintln!("SKIPPED: set STAGEGATE_DTBS to a directory of board trees");
+    let Some(directory) = common::board_trees() else {
         return;
     };
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
@@ -269,8 +270,7 @@ fn the_pictures_in_the_documentation_are_current() {
 /// The busiest of Debian's board trees, where they are.
 #[test]
 fn the_busiest_board_trees_are_readable() {
-    let Some(directory) = std::env::var_os("STAGEGATE_DTBS").map(PathBuf::from) else {
-        eprintln!("SKIPPED: set STAGEGATE_DTBS to a directory of board trees");
+    let Some(directory) = common::board_trees() else {
         return;
     };
     for (tree, masters) in [
