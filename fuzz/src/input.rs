@@ -1,6 +1,6 @@
 //! Takes numbers off a byte string.
 
-use super::machine::{PAGE, RAM, RAM_SIZE};
+use super::machine::{BLOCK, ENDPOINTS, PAGE, RAM, RAM_SIZE};
 
 /// The bytes that are left.
 pub struct Input<'a>(pub &'a [u8]);
@@ -45,6 +45,48 @@ impl Input<'_> {
             5 => 1 << (self.byte() % 64),
             6 => u64::from(self.word()),
             _ => self.long(),
+        }
+    }
+
+    /// A domain, mostly one that there may be.
+    pub fn domain(&mut self) -> u32 {
+        match self.byte() {
+            0xff => self.word(),
+            n => u32::from(n % 3),
+        }
+    }
+
+    /// An endpoint, mostly one of the VM's.
+    pub fn endpoint(&mut self) -> u32 {
+        match self.byte() {
+            0xff => self.word(),
+            n => ENDPOINTS[usize::from(n) % ENDPOINTS.len()],
+        }
+    }
+
+    /// Where a domain may map: pages at the ends of a few tables, so that ranges meet.
+    pub fn iova(&mut self) -> u64 {
+        match self.byte() {
+            0xf0.. => self.argument(),
+            n => (u64::from(n >> 5) * BLOCK + u64::from(n & 15) * PAGE)
+                .saturating_sub(u64::from(n & 16) * PAGE / 4),
+        }
+    }
+
+    /// RAM, mostly whole pages of it.
+    pub fn ipa(&mut self) -> u64 {
+        match self.byte() {
+            0xf0.. => self.argument(),
+            n => RAM + u64::from(n >> 6) * (BLOCK / 2) + u64::from(n & 0x3f) % 48 * PAGE,
+        }
+    }
+
+    /// Some pages, or a block or two.
+    pub fn size(&mut self) -> u64 {
+        match self.byte() {
+            0xf0.. => self.argument(),
+            n @ 0xe0.. => u64::from(n & 3) * BLOCK,
+            n => u64::from(n % 12 + 1) * PAGE,
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod machine;
 pub mod overlay;
 pub mod plan;
 pub mod scmi;
+pub mod smmu;
 pub mod viommu;
 
 /// A name and what it runs.

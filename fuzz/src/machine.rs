@@ -1,5 +1,6 @@
-//! A VM with RAM, a device and three endpoints.
+//! A VM with RAM, a device and three endpoints, two of which are in domains of their own.
 
+use super::smmu::Smmu;
 use hypervisor::dma::{
     DomainKey, DomainKind, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError,
     NotRam, Outside, Policy, PowerReport, Target, VmDma,
@@ -7,8 +8,10 @@ use hypervisor::dma::{
 use pgtable::{Arena, Config, Granule, Ipa, Pa, Stale};
 use stagegate_abi::{PowerState, SmmuPower, StatsPage};
 use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub const PAGE: u64 = 0x1000;
+pub const BLOCK: u64 = 0x20_0000;
 pub const RAM: u64 = 0x4000_0000;
 pub const RAM_SIZE: u64 = 0x40_0000;
 pub const RAM_PA: u64 = 0x8000_0000;
@@ -16,17 +19,30 @@ pub const ENDPOINTS: [u32; 3] = [8, 16, 0x2000];
 /// RAM that has bytes behind it; the rest only has addresses.
 pub const BACKED: usize = 16 * 4096;
 
-const FRAMES: usize = 0x2_0000;
+/// Bytes for the tables of a domain.
+pub const FRAMES: usize = 0x2_0000;
+pub const DOORBELL: Fixed = Fixed {
+    iova: 0x0802_0000,
+    pa: Pa(0x0809_0000),
+    size: PAGE,
+};
 
 /// Stage 2 and SMMU of the VM.
 #[derive(Debug, Default)]
-pub struct Machine;
+pub struct Machine(Mutex<Smmu>);
+
+impl Machine {
+    /// The SMMU. If a check of its has failed, the run is over anyway.
+    pub fn smmu(&self) -> MutexGuard<'_, Smmu> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Outside for Machine {
-    type Frames = Arena;
+    type Frames = Arc<Arena>;
 
-    fn frames(&self) -> Arena {
-        Arena::new(Pa(0xc000_0000), FRAMES)
+    fn frames(&self) -> Arc<Arena> {
+        self.smmu().arena()
     }
 
     fn ram(&self, ipa: Ipa, size: u64) -> Option<Pa> {
@@ -46,17 +62,21 @@ impl Outside for Machine {
         })
     }
 
-    fn attach(&self, endpoint: usize, _: Target) -> Result<(), HardwareError> {
+    fn attach(&self, endpoint: usize, target: Target) -> Result<(), HardwareError> {
         assert!(endpoint < ENDPOINTS.len());
+        if let Target::Domain { key, root, .. } = target {
+            self.smmu().attach(key.slot, root);
+        }
         Ok(())
     }
 
-    fn invalidate(&self, _: DomainKey, stale: &[Stale]) -> Result<(), HardwareError> {
-        assert!(!stale.is_empty());
+    fn invalidate(&self, domain: DomainKey, stale: &[Stale]) -> Result<(), HardwareError> {
+        self.smmu().invalidate(domain.slot, stale);
         Ok(())
     }
 
-    fn close(&self, _: DomainKey) -> Result<(), HardwareError> {
+    fn close(&self, domain: DomainKey) -> Result<(), HardwareError> {
+        self.smmu().close(domain.slot);
         Ok(())
     }
 
@@ -109,6 +129,15 @@ impl Ram {
     }
 }
 
+impl Ram {
+    /// Writes numbers one after the other, as the guest does before it calls.
+    pub fn put(&self, ipa: u64, numbers: impl IntoIterator<Item = u64>) {
+        for (place, number) in (ipa..).step_by(8).zip(numbers) {
+            self.write(place, &number.to_le_bytes()).expect("backed");
+        }
+    }
+}
+
 impl GuestMemory for Ram {
     fn read(&self, ipa: u64, buffer: &mut [u8]) -> Result<(), NotRam> {
         let range = self.range(ipa, buffer.len())?;
@@ -127,24 +156,31 @@ impl GuestMemory for Ram {
     }
 }
 
-/// A VM with two paging domains, 0 and 1.
+/// A VM with two paging domains, 0 and 1, and an endpoint in each.
 pub fn vm() -> VmDma<Machine> {
     let config = Config::new(Granule::K4, 39, 40).expect("a usual shape");
-    let doorbell = Fixed {
-        iova: 0x0802_0000,
-        pa: Pa(0x0809_0000),
-        size: PAGE,
-    };
     let vm = VmDma::new(
-        Machine,
+        Machine::default(),
         1,
         config,
         &ENDPOINTS,
-        &[doorbell],
+        &[DOORBELL],
         Policy::default(),
     );
-    for _ in 0..2 {
-        vm.alloc(DomainKind::Paging).expect("room for two");
+    for endpoint in &ENDPOINTS[..2] {
+        let id = vm.alloc(DomainKind::Paging).expect("room for two");
+        vm.attach(id, *endpoint).expect("both exist");
     }
     vm
+}
+
+/// The VM ends: when nothing is deferred any more, the SMMU remembers nothing that is gone; and then
+/// there is nothing left.
+pub fn end(vm: &VmDma<Machine>) {
+    for id in 0..vm.domains() {
+        let _ = vm.sync(id);
+        vm.outside().smmu().settled(id as u16);
+    }
+    vm.stop().expect("the SMMU answers");
+    vm.outside().smmu().end();
 }

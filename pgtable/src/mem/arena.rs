@@ -182,3 +182,24 @@ unsafe impl<W: Publish> Memory for Arena<W> {
         &self.walkers
     }
 }
+
+// SAFETY: all is done by what is shared, which lives as long as any share of it.
+unsafe impl<M: Memory> Memory for std::sync::Arc<M> {
+    type Walkers = M::Walkers;
+
+    fn alloc(&self, bytes: usize) -> Option<Pa> {
+        M::alloc(self, bytes)
+    }
+
+    fn free(&self, pa: Pa, bytes: usize) {
+        M::free(self, pa, bytes);
+    }
+
+    fn entries(&self, table: Pa) -> NonNull<Entry> {
+        M::entries(self, table)
+    }
+
+    fn walkers(&self) -> &M::Walkers {
+        M::walkers(self)
+    }
+}
