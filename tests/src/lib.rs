@@ -32,6 +32,7 @@ pub mod image;
 pub mod initramfs;
 pub mod modules;
 pub mod paths;
+pub mod ram;
 pub mod report;
 pub mod scenario;
 pub mod scmi_firmware;

@@ -4,16 +4,11 @@
 mod common;
 
 use common::{LIMIT, dir, ok};
-use stagegate::symbols::Symbols;
 use stagegate_tests::cases::{self, spec};
 use stagegate_tests::machine::{Machine, Running};
+use stagegate_tests::ram::{IMAGE, RamFile};
 use stagegate_tests::setup::Setup;
-use stagegate_tests::{paths, scmi_firmware};
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
 
-/// Where QEMU puts the image: 2 MiB into RAM, whose file starts with it.
-const IMAGE: u64 = 0x20_0000;
 /// What Ctrl-a `d` calls, and nobody before.
 const VICTIM: &str = "hypervisor::machine::report::lines";
 
@@ -22,21 +17,13 @@ const VICTIM: &str = "hypervisor::machine::report::lines";
 /// function's place in the image.
 fn breaks(name: &str, code: &[u32], words: impl Fn(u64) -> Vec<String>) -> Running {
     let dir = dir(&format!("backtrace-{name}"));
-    let ram = dir.join("ram");
     let mut setup = ok(Setup::new(Machine::virt(2, 1024)));
-    setup.machine.extra.extend(scmi_firmware::ram(&ram, 1024));
+    let ram = RamFile::of(&mut setup.machine, 1024, &dir);
     let kernel = ok(setup.module(&ok(cases::image())));
     setup.vms(&[spec(&kernel, "guest", 1, "bad-sleep-forever")]);
     let mut running = ok(setup.start(&dir));
     ok(running.console.expect_from("guest", "ABOUT", LIMIT));
-    let elf = fs::read(ok(paths::hypervisor())).expect("image");
-    let address = Symbols::read(&elf).expect("names").address(VICTIM);
-    let address = address.unwrap_or_else(|| panic!("{VICTIM} is not a function of its own"));
-    let memory = OpenOptions::new().write(true).open(&ram).expect("RAM");
-    let code: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
-    memory.write_all_at(&code, IMAGE + address).expect("RAM");
-    // The machine has it open.
-    fs::remove_file(&ram).expect("RAM");
+    let address = ok(ok(ram.open()).replace(VICTIM, code));
     ok(running.console.send(&[0x01, b'd']));
     let words = words(address);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

@@ -24,7 +24,7 @@ pub fn vms() -> &'static [&'static Vm] {
 pub fn vm_went_off() {
     if vms()
         .iter()
-        .all(|vm| matches!(vm.life.phase().0, Phase::Off(_)))
+        .all(|vm| matches!(vm.life.phase().0, Phase::Off(_) | Phase::Failed))
     {
         log::info!("every VM is off: powering off");
         power_off();

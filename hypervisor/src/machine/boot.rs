@@ -20,8 +20,8 @@ use crate::arch::{boot, heap, mmu, smp, vectors};
 
 /// RAM for tables and records; taken from the top of RAM.
 const HEAP: u64 = 48 << 20;
-/// Bytes of a stack for faults at EL2.
-const EMERGENCY_STACK: usize = 8192;
+/// Bytes of a stack for faults at EL2: their report, and ending the VM.
+const EMERGENCY_STACK: usize = 0x8000;
 
 /// The boot CPU, with caches on and a rough memory map.
 pub extern "C" fn primary(dtb: u64) {

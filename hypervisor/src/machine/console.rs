@@ -170,6 +170,7 @@ fn fetch(own: &mut Ring<16384>, source: usize, out: &mut [u8]) -> usize {
     let Some(vm) = source
         .checked_sub(1)
         .and_then(|index| board::vms().get(index))
+        .filter(|vm| !vm.life.has_failed())
     else {
         return 0;
     };
@@ -208,6 +209,14 @@ pub fn release(vm: &super::vm::Vm) {
 /// From now on, print past all locks and buffers: EL2 has failed on some CPU.
 pub fn last_words() {
     LAST_WORDS.store(true, Ordering::Relaxed);
+}
+
+/// The report is complete. If the CPU that failed does not hold the console,
+/// which others may do for moments, all is as before.
+pub fn resume() {
+    if (0..PATIENCE).any(|_| STATE.try_lock().is_some()) {
+        LAST_WORDS.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Prints without a heap, a lock or translation: for a start at the wrong
@@ -288,7 +297,8 @@ pub fn has_focus(vm: &super::vm::Vm) -> bool {
 
 /// Types `byte` to a VM.
 fn give(index: usize, byte: u8) {
-    if let Some(vm) = board::vms().get(index) {
+    let vm = board::vms().get(index);
+    if let Some(vm) = vm.filter(|vm| !vm.life.has_failed()) {
         let (_taken, outcome) = vm.devices.uart.typed(byte, |high| vm.uart_line(high));
         irq::kick_vcpus(vm, outcome.line.unwrap_or_default());
     }

@@ -1,7 +1,7 @@
 //! Reports of what must never happen, and stops.
 
 use crate::arch::{ram, regs, trace, vectors::Frame};
-use crate::machine::{console, packed};
+use crate::machine::{console, failed, packed};
 use crate::trap::esr;
 use platform::symbols::Place;
 
@@ -24,7 +24,8 @@ pub extern "C" fn wrong_exception_level(dtb: u64, level: u64) {
     );
 }
 
-/// A fault taken at EL2: reports it. The vectors park this CPU afterwards.
+/// A fault taken at EL2: reports it and stops what depends on this CPU, which
+/// the vectors park afterwards.
 pub extern "C" fn el2_fault(frame: &Frame, kind: u64) {
     console::last_words();
     let kind = [
@@ -51,9 +52,11 @@ pub extern "C" fn el2_fault(frame: &Frame, kind: u64) {
     trace::backtrace(frame.x[29], |at| {
         log::error!("  called from {}", Place(at, names));
     });
+    failed::abandon();
 }
 
-/// A Rust panic: a bug of ours. Reports and parks this CPU.
+/// A Rust panic: a bug of ours. Reports it and stops what depends on this CPU;
+/// the caller parks it.
 pub fn panic(info: &core::panic::PanicInfo<'_>) {
     console::last_words();
     log::error!("panic: {info}");
@@ -61,4 +64,5 @@ pub fn panic(info: &core::panic::PanicInfo<'_>) {
     trace::backtrace(trace::frame_pointer(), |at| {
         log::error!("  called from {}", Place(at, names));
     });
+    failed::abandon();
 }

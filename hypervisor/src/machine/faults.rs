@@ -59,6 +59,7 @@ pub fn report(unit: &'static Unit, fault: Fault) {
             .find_map(|&vm| Some((vm, vm.masters.iter().find(owns)?)))
     });
     if let Some((vm, master)) = owner
+        && !vm.life.has_failed()
         && let Some(dma) = vm.dma.get()
     {
         dma.fault(vm, master.endpoint, &fault);

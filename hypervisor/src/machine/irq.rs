@@ -5,6 +5,8 @@
 //! active state until the guest itself deactivates them through its list
 //! register; ours are deactivated at once.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use litemap::LiteMap;
 use platform::gic::its::LPI_BASE;
 use spin::Once;
@@ -13,7 +15,7 @@ use super::gic::{self, Lrs};
 use super::private::{self, Private};
 use super::vcpu::VcpuRef;
 use super::vm::Vm;
-use super::{board, console, cpus, its, messages};
+use super::{board, console, cpus, its, messages, smmus};
 use crate::arch::cache;
 use crate::guest::map;
 use crate::vgic::{Effects, Kick, SgiKind};
@@ -63,15 +65,52 @@ pub fn init_cpu() -> Result<(), platform::gic::Error> {
 
 /// Enables the board's own shared interrupts, at the boot CPU.
 pub fn enable_own() {
-    if cpus::this_cpu() != Some(0) {
-        return;
+    if cpus::this_cpu() == Some(0) {
+        each_own(|intid, edge| gic::enable_shared(intid, 0, edge));
     }
+}
+
+/// The board's own shared interrupts, and whether they are edges.
+fn each_own(act: impl Fn(u32, bool)) {
     for (&intid, owner) in OWNERS.get().into_iter().flatten() {
         match owner {
-            Owner::Console => gic::enable_shared(intid, 0, false),
-            Owner::Smmu(_) => gic::enable_shared(intid, 0, true),
+            Owner::Console => act(intid, false),
+            Owner::Smmu(_) => act(intid, true),
             Owner::Guest(..) => {}
         }
+    }
+}
+
+/// A CPU has failed: the board's own interrupts are CPU `heir`'s from now on.
+pub fn inherit(heir: usize) {
+    each_own(|intid, edge| {
+        gic::disable_shared(intid);
+        // The CPU that failed may have taken it and never given it back.
+        gic::forget_shared(intid);
+        gic::enable_shared(intid, heir, edge);
+    });
+    look_after_smmus(heir);
+}
+
+/// Tells CPU `heir` that SMMUs may have deadlines which only a CPU that failed
+/// knew of.
+pub fn look_after_smmus(heir: usize) {
+    INHERITED.store(true, Ordering::Release);
+    gic::send_sgi(KICK_SGI, heir);
+}
+
+/// Set for the CPU that is kicked next.
+static INHERITED: AtomicBool = AtomicBool::new(false);
+
+/// Takes charge of what came from a CPU that failed, if anything did.
+fn take_inheritance() {
+    if INHERITED.load(Ordering::Relaxed) && INHERITED.swap(false, Ordering::Acquire) {
+        // An edge may have been lost, and the alarm was the other CPU's own.
+        console::interrupt();
+        for index in 0..smmus::units().len() {
+            board::smmu_interrupt(index);
+        }
+        smmus::arm();
     }
 }
 
@@ -121,7 +160,10 @@ pub fn standby(me: &VcpuRef) {
 /// will, or it is an LPI, which is never active.
 fn handle(intid: u32) -> bool {
     match intid {
-        0..=15 => false,
+        0..=15 => {
+            take_inheritance();
+            false
+        }
         16..=31 => private(intid),
         LPI_BASE.. => {
             messages::received(intid);

@@ -47,11 +47,14 @@ pub enum Phase {
     Ending(Ending),
     /// Off until the operator starts it.
     Off(Ending),
+    /// Off for good: one of its CPUs has failed at EL2.
+    Failed,
 }
 
 const RUNNING: u32 = 0;
 const ENDING: u32 = 0x10;
 const OFF: u32 = 0x20;
+const FAILED: u32 = 0x30;
 
 impl Ending {
     const fn code(self) -> u32 {
@@ -98,6 +101,7 @@ impl Life {
         let phase = match word & 0xf0 {
             ENDING => Phase::Ending(ending),
             OFF => Phase::Off(ending),
+            FAILED => Phase::Failed,
             _ => Phase::Running,
         };
         (phase, word >> 8)
@@ -137,9 +141,19 @@ impl Life {
         update.is_ok()
     }
 
+    /// Whether one of its CPUs has failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.phase().0 == Phase::Failed
+    }
+
+    /// The last step of an end or a beginning, unless a CPU has failed.
     fn set(&self, phase: u32) {
-        let generation = self.state.load(Ordering::Relaxed) & !0xff;
-        self.state.store(generation | phase, Ordering::Release);
+        let _kept = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
+                (word & 0xf0 != FAILED).then_some(word & !0xff | phase)
+            });
     }
 }
 
@@ -151,6 +165,15 @@ pub fn request_end(vm: &'static Vm, ending: Ending) {
         for vcpu in &vm.vcpus {
             irq::kick(vcpu.cpu);
         }
+    }
+}
+
+/// A VM's CPU has failed: the VM never runs again. Its other CPUs come out of
+/// their guest and stay with [`wait_for_start`].
+pub fn fail(vm: &'static Vm) {
+    vm.life.set(FAILED);
+    for vcpu in &vm.vcpus {
+        irq::kick(vcpu.cpu);
     }
 }
 

@@ -7,6 +7,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use smmu::{LinkId, StreamId};
 use spin::mutex::SpinMutex;
@@ -45,6 +46,8 @@ pub struct Master {
     /// where its streams are behind several SMMUs or TBUs.
     links: Vec<(usize, LinkId)>,
     evidence: SpinMutex<Evidence>,
+    /// Its VM is gone for good, and with it perhaps the lock of the evidence.
+    abandoned: AtomicBool,
 }
 
 impl Master {
@@ -67,6 +70,7 @@ impl Master {
             streams: streams.iter().map(|stream| stream.id).collect(),
             links: Vec::new(),
             evidence: SpinMutex::new(Evidence::new(sources)),
+            abandoned: AtomicBool::new(false),
         };
         let linked = master.link(streams, places);
         if let Err(error) = linked {
@@ -117,6 +121,9 @@ impl Master {
     /// A supplier did not come up. The evidence is as before; what was about
     /// to happen must not.
     pub fn before(&self, event: Event) -> Result<(), PowerDenied> {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return Err(PowerDenied);
+        }
         let mut evidence = self.evidence.lock();
         let (next, step) = evidence.step(event);
         if step == Step::Wake {
@@ -128,6 +135,9 @@ impl Master {
 
     /// Something has happened that may have made the master idle.
     pub fn after(&self, event: Event) {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return;
+        }
         let mut evidence = self.evidence.lock();
         let (next, step) = evidence.step(event);
         *evidence = next;
@@ -166,8 +176,24 @@ impl Master {
         }
     }
 
+    /// Its VM never runs again: its streams terminate, and its SMMUs may sleep.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        for &(index, link) in &self.links {
+            if let Some(unit) = smmus::units().get(index)
+                && let Err(error) = unit.smmu.detach(link)
+            {
+                log::error!("{}: {}: {error}", unit.path, self.name);
+            }
+        }
+        release(&self.links);
+    }
+
     /// Whether it counts as active, and why.
     pub fn verdict(&self) -> (Word, Reason) {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return (Word::Idle, Reason::VmStopped);
+        }
         self.evidence.lock().verdict()
     }
 

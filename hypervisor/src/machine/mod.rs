@@ -11,6 +11,7 @@ pub mod console;
 pub mod cpus;
 pub mod devices;
 pub mod dump;
+pub mod failed;
 pub mod fault;
 pub mod faults;
 pub mod gic;

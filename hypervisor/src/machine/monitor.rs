@@ -77,6 +77,12 @@ fn numbered(command: u8, number: usize) {
     else {
         return print(format_args!("there is no VM {number}\n"));
     };
+    if vm.life.has_failed() && command != b't' {
+        return print(format_args!(
+            "{} has lost a CPU: only a reset of the board starts it again\n",
+            vm.name
+        ));
+    }
     match command {
         b'r' => life::request_end(vm, Ending::Reset),
         b's' => life::request_end(vm, Ending::PowerOff),
@@ -96,6 +102,7 @@ fn phase(vm: &Vm) -> &'static str {
         Phase::Ending(_) => "changing",
         Phase::Off(Ending::Crash) => "crashed",
         Phase::Off(_) => "off",
+        Phase::Failed => "failed",
     }
 }
 

@@ -19,7 +19,7 @@ use crate::guest::map;
 use crate::pci::{
     Aborted, BarMapping, Delay, Ecam, Effects, HostConfig, HostWindow, HostWindows, Losses, Lost,
     MapDenied, MsiPolicy, PciError, PowerDenied, Registers, Rid, Topology, VirtualHost, Width, acs,
-    bring_up, place,
+    bring_up, place, reset,
 };
 use crate::power::evidence::{Event, Word};
 use crate::vgic::SPI_BASE;
@@ -270,6 +270,19 @@ impl VmHost {
             .iter()
             .filter_map(|(rid, result)| Some((rid, result.as_ref().err()?)))
         {
+            log::error!("{}: PCI function {rid}: {error}", vm.name);
+        }
+    }
+}
+
+/// A VM stops for good and the lock of its bridge may be lost: its functions
+/// master nothing any more.
+pub fn silence(vm: &Vm) {
+    let Some(host) = vm.devices.pci.as_ref().and_then(VmHost::physical) else {
+        return;
+    };
+    for rid in vm.masters.iter().filter_map(|master| master.rid) {
+        if let Err(error) = reset::quiesce(&host.ecam, rid) {
             log::error!("{}: PCI function {rid}: {error}", vm.name);
         }
     }

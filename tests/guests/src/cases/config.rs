@@ -1,12 +1,23 @@
 //! Configuration space that stops answering. The test takes the way to it away
 //! from the hypervisor and gives it back; the guest looks on.
 
-use super::dma::{config, connect};
+use super::dma::{config, connect, power};
 use super::messages::{self, DATA};
 use super::{Case, Outcome, last};
 use crate::{check, cpu, println};
+use stagegate_abi::PowerState;
 
-pub const CASES: &[Case] = &[last("config-abort", abort)];
+pub const CASES: &[Case] = &[last("config-abort", abort), last("config-hold", hold)];
+
+/// Has its device active for ever.
+fn hold() -> Outcome {
+    power(&connect()?, PowerState::On)?;
+    cpu::write16(config() + 4, 6);
+    println!("ABOUT config-hold");
+    loop {
+        cpu::wfi();
+    }
+}
 
 fn abort() -> Outcome {
     connect()?;
