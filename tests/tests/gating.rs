@@ -9,6 +9,7 @@ use stagegate_tests::devicetree::Template;
 use stagegate_tests::gates::{self, Gate};
 use stagegate_tests::machine::{Finished, Machine};
 use stagegate_tests::setup::{Setup, VmSpec};
+use stagegate_tests::timeline::epoch_us;
 use stagegate_tests::trace::Event;
 use std::collections::BTreeSet;
 
@@ -102,6 +103,36 @@ fn dma_while_gated_is_terminated() {
     assert!(begun("other") > 1, "the neighbour did not reset");
     let low_us = low.last().map_or(0, |e| e.at_us) - closed.at_us;
     println!("low for {low_us} us: {aborted} transactions terminated, {touched} register accesses");
+}
+
+/// A VM's end takes long, for all its memory is zeroed. The SMMU whose last
+/// master it had sleeps after its delay all the same, long before that is done.
+#[test]
+fn a_vm_that_ends_keeps_nothing_awake() {
+    let case = "dma-device";
+    let mut setup = ok(Setup::new(machine(&[6])));
+    let kernel = ok(setup.module(&ok(cases::image())));
+    setup.overlay(ok(Template::named("clock-gate")));
+    setup.vms(&[VmSpec {
+        memory_mib: 512,
+        ..cases::with_devices(&kernel, case, &[6])
+    }]);
+    let running = ok(setup.start(&dir("gating-end")));
+    let finished = ok(running.finish(LIMIT));
+    let said = |words: &str| {
+        let line = finished.lines.iter().find(|l| l.text.contains(words));
+        line.map_or_else(|| panic!("no {words:?}"), |line| epoch_us(line.at))
+    };
+    let (done, off) = (said("DONE passed 1"), said("powered off"));
+    let gates = gates::movements(&finished.trace, SMMU);
+    let at_done = gates.iter().rfind(|g| g.at_us < done);
+    assert!(at_done.is_some_and(|g| g.open), "asleep before: {gates:?}");
+    let asleep = gates.iter().find(|g| g.at_us > done && !g.open);
+    let asleep = asleep.map(|g| g.at_us);
+    assert!(
+        asleep.is_some_and(|at| at - done < (off - done) / 2),
+        "done at {done}, asleep at {asleep:?}, all zero at {off}"
+    );
 }
 
 /// Invalidations among the commands.
