@@ -7,6 +7,7 @@
 #   make loom    every interleaving of lock-free code (part of make test)
 #   make miri    the page tables' tests under Miri, with a nightly Rust
 #   make bench   figures; report in target/bench
+#   make size    what the image is made of (part of the figures)
 #
 # Own programs and files: QEMU=, KERNEL=, INITRD=, STAGEGATE_CACHE=DIR.
 
@@ -18,7 +19,7 @@ CARGO := cargo
 TESTS := $(CARGO) run --quiet --profile runner -p stagegate-tests --bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hypervisor guests run test check loom miri shell bench clean
+.PHONY: help setup hypervisor guests run test check loom miri shell bench size clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -55,6 +56,9 @@ bench: export STAGEGATE_TOOLS = valgrind
 # The SMMU drivers run inside the program under valgrind: it is built as they are.
 bench: hypervisor guests
 	@$(CARGO) run --quiet --release -p stagegate-tests --bin bench
+
+size: hypervisor
+	@$(TESTS) bench size
 
 clean:
 	$(CARGO) clean

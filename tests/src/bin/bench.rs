@@ -1,6 +1,6 @@
 //! `make bench`. With `smmu ENGINE STATE CASE SHAPE` one case of the SMMU
 //! drivers, for callgrind; with `smmu` all of them; with `nvme`, `boot`, `power`,
-//! `traps` or `image` those figures alone.
+//! `traps` or `size` those figures alone.
 
 use stagegate_tests::bench::{self, smmu};
 use std::fmt::Debug;
@@ -21,8 +21,8 @@ fn main() -> ExitCode {
         ["nvme"] => return alone(bench::nvme::reads()),
         ["boot"] => return alone(bench::boot()),
         ["traps"] => return alone(bench::traps()),
-        ["image"] => return alone(bench::image_size()),
         ["power"] => return alone(bench::power::figures()),
+        ["size"] => return end(bench::size()),
         _ => {}
     }
     end(bench::run())

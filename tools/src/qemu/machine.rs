@@ -49,6 +49,8 @@ pub struct Machine {
     pub blobs: Vec<(PathBuf, u64)>,
     /// Count instructions: one instruction takes `2^n` ns of guest time.
     pub icount: Option<u8>,
+    /// What QEMU's random numbers begin with, so that a run repeats.
+    pub seed: Option<u32>,
     /// Patterns of events to trace.
     pub traces: Vec<String>,
     /// Further arguments.
@@ -75,6 +77,7 @@ impl Machine {
             dtb: None,
             blobs: Vec::new(),
             icount: None,
+            seed: None,
             traces: Vec::new(),
             extra: Vec::new(),
             no_reboot: true,
@@ -170,6 +173,9 @@ impl Machine {
                 "-device",
                 &format!("loader,file={file},addr={address:#x},force-raw=on"),
             ]);
+        }
+        if let Some(seed) = self.seed {
+            push(&["-seed", &seed.to_string()]);
         }
         if let Some(shift) = self.icount {
             push(&["-icount", &format!("shift={shift},sleep=off")]);
