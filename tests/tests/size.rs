@@ -6,7 +6,7 @@ use stagegate_tests::{image, paths};
 /// Code and read-only data, in bytes: a few parts in a hundred above what there
 /// is now. Raised only together with docs/size.md, which says what for.
 const TEXT: u64 = 572 << 10;
-const RODATA: u64 = 64 << 10;
+const RODATA: u64 = 68 << 10;
 
 #[test]
 fn the_image_keeps_within_its_budget() {
