@@ -3,10 +3,13 @@
 
 use stagegate_tests::{image, paths};
 
-/// Code and read-only data, in bytes: a few parts in a hundred above what there
-/// is now. Raised only together with docs/size.md, which says what for.
-const TEXT: u64 = 572 << 10;
-const RODATA: u64 = 68 << 10;
+const KIB: u64 = 1 << 10;
+/// Code, in KiB: what there is (docs/size.md) and room for 25 more, which is
+/// a feature of middling size or two. Raised only together with docs/size.md,
+/// which says what for.
+const TEXT: u64 = 572;
+/// Read-only data, in KiB: what there is and room for 7 more.
+const RODATA: u64 = 72;
 
 #[test]
 fn the_image_keeps_within_its_budget() {
@@ -16,8 +19,17 @@ fn the_image_keeps_within_its_budget() {
     }
     let elf = std::fs::read(paths::hypervisor().unwrap()).unwrap();
     let sizes = image::sizes(&elf).unwrap();
+    within("code", sizes.text, TEXT);
+    within("read-only data", sizes.rodata, RODATA);
+}
+
+#[track_caller]
+fn within(what: &str, bytes: u64, budget: u64) {
+    let taken = bytes.div_ceil(KIB);
     assert!(
-        sizes.text <= TEXT && sizes.rodata <= RODATA,
-        "{sizes:?}: code may take {TEXT}, read-only data {RODATA} bytes; see docs/size.md"
+        taken <= budget,
+        "{what} takes {taken} KiB of a budget of {budget}. `make size` says what it is made \
+         of: compare with docs/size.md, which names common causes under 'When the test \
+         fails'. If a feature costs this, raise the budget here and write there what for."
     );
 }
