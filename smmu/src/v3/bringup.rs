@@ -55,13 +55,13 @@ impl<R: Registers> V3<'_, R> {
     /// Forgets all configuration and translations, and waits for it.
     pub(super) fn invalidate_all(&self, power: &Powered, left_out: [Step; 2]) -> Result<(), Error> {
         let [configuration, translations] = left_out.map(|step| self.mutation.skips(step));
-        let el2 = self.features.hyp.then_some(Command::TlbiEl2All);
-        let all = (!configuration)
-            .then_some(Command::CfgiAll)
-            .into_iter()
-            .chain((!translations).then_some(Command::TlbiNsnhAll))
-            .chain(el2);
-        let ticket = self.start(power, &mut { all })?;
+        let all = [
+            (!configuration, Command::CfgiAll),
+            (!translations, Command::TlbiNsnhAll),
+            (self.features.hyp, Command::TlbiEl2All),
+        ];
+        let wanted = all.iter().filter(|(wanted, _)| *wanted);
+        let ticket = self.start(power, &mut wanted.map(|(_, command)| command.encode()))?;
         self.wait(power, ticket)
     }
 

@@ -34,7 +34,7 @@ use core::fmt::{self, Write};
 use events::EventQueue;
 use invalidate::Speller;
 use queue::{CommandQueue, Env};
-use spec::command::Command;
+use spec::command::{Command, Words};
 use spec::regs::{self, gerror};
 use spec::ste::{self, Ste};
 use stream::StreamTable;
@@ -119,7 +119,7 @@ impl<'a, R: Registers> V3<'a, R> {
     fn start(
         &self,
         power: &Powered,
-        commands: &mut dyn Iterator<Item = Command>,
+        commands: &mut dyn Iterator<Item = Words>,
     ) -> Result<Ticket, Error> {
         let limit = self.errata.batch_limit();
         let ticket = self.commands.submit(power, &self.env(), commands, limit)?;
@@ -160,7 +160,7 @@ impl<'a, R: Registers> V3<'a, R> {
             Some(power) if !self.mutation.skips(step) => {
                 let leaf = self.mutation.skips(Step::ForgetLevelOne);
                 let command = Command::CfgiSte(stream, leaf);
-                let ticket = self.start(power, &mut core::iter::once(command))?;
+                let ticket = self.start(power, &mut core::iter::once(command.encode()))?;
                 if self.mutation.skips(Step::WaitForEntry) {
                     return Ok(());
                 }
@@ -259,7 +259,7 @@ impl<R: Registers> Hardware for V3<'_, R> {
 
     fn refresh_stream(&self, power: &Powered, stream: StreamId) -> Result<(), Error> {
         let command = Command::CfgiSte(stream, false);
-        let ticket = self.start(power, &mut core::iter::once(command))?;
+        let ticket = self.start(power, &mut core::iter::once(command.encode()))?;
         self.wait(power, ticket)
     }
 
@@ -280,13 +280,14 @@ impl<R: Registers> Hardware for V3<'_, R> {
         if speller.count(ranges).is_none() {
             return self.invalidate_context(power, context);
         }
-        let mut commands = ranges.iter().flat_map(|range| speller.spell(*range));
-        self.start(power, &mut commands)
+        let commands = ranges.iter().flat_map(|range| speller.spell(*range));
+        self.start(power, &mut commands.map(|command| command.encode()))
     }
 
     fn invalidate_context(&self, power: &Powered, context: ContextId) -> Result<Ticket, Error> {
         let vmid = self.contexts.get(context)?.vmid;
-        self.start(power, &mut core::iter::once(Command::TlbiS12Vmall(vmid)))
+        let command = Command::TlbiS12Vmall(vmid);
+        self.start(power, &mut core::iter::once(command.encode()))
     }
 
     fn wait(&self, power: &Powered, ticket: Ticket) -> Result<(), Error> {

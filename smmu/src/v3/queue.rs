@@ -6,7 +6,8 @@
 //! CONS once; never over a wait. That makes waits of several CPUs, and of
 //! several SMMUs, run in parallel.
 
-use super::spec::{command, command::Command, regs};
+use super::spec::command::{self, SYNC, Words};
+use super::spec::regs;
 use crate::error::{Error, Wait};
 use crate::mutation::{Mutation, Step};
 use crate::outside::{DmaMemory, Registers, Time};
@@ -78,7 +79,7 @@ impl CommandQueue {
         &self,
         power: &Powered,
         env: &Env<'_, R>,
-        commands: &mut dyn Iterator<Item = Command>,
+        commands: &mut dyn Iterator<Item = Words>,
         batch_limit: usize,
     ) -> Result<u64, Error> {
         let mut batch = Batch::new(commands, batch_limit);
@@ -98,7 +99,7 @@ impl CommandQueue {
                 }
                 self.write(env, position.produced, command);
                 position.produced = position.produced.wrapping_add(1);
-                if command == Command::Sync {
+                if command == SYNC {
                     self.syncs.fetch_add(1, Ordering::Relaxed);
                     ticket = position.produced;
                 }
@@ -173,7 +174,7 @@ impl CommandQueue {
         self.advance(position, cons);
         position.lose(reason);
         if regs::cmdq_cons::err(cons) != regs::cmdq_cons::CERROR_ABT {
-            self.write(env, position.consumed, Command::Sync);
+            self.write(env, position.consumed, SYNC);
             env.mem.barrier();
         }
         let acknowledged = env.regs.read32(regs::GERRORN) ^ regs::gerror::CMDQ;
@@ -206,10 +207,9 @@ impl CommandQueue {
         }
     }
 
-    fn write<R: Registers>(&self, env: &Env<'_, R>, at: u64, command: Command) {
+    fn write<R: Registers>(&self, env: &Env<'_, R>, at: u64, [low, high]: Words) {
         let slot = at & self.entries().wrapping_sub(1);
         let address = Pa(self.base.0.wrapping_add(slot.wrapping_mul(command::BYTES)));
-        let [low, high] = command.encode();
         env.mem.store(address, low);
         env.mem.store(Pa(address.0.wrapping_add(8)), high);
         if !env.coherent && !env.mutation.skips(Step::CleanCommand) {
@@ -252,15 +252,15 @@ impl Position {
 /// The caller's commands, with syncs where an erratum wants them and one at
 /// the end.
 struct Batch<'c> {
-    commands: &'c mut dyn Iterator<Item = Command>,
+    commands: &'c mut dyn Iterator<Item = Words>,
     limit: usize,
     since_sync: usize,
-    ahead: Option<Command>,
+    ahead: Option<Words>,
     ended: bool,
 }
 
 impl<'c> Batch<'c> {
-    fn new(commands: &'c mut dyn Iterator<Item = Command>, limit: usize) -> Self {
+    fn new(commands: &'c mut dyn Iterator<Item = Words>, limit: usize) -> Self {
         let ahead = commands.next();
         Self {
             commands,
@@ -271,17 +271,17 @@ impl<'c> Batch<'c> {
         }
     }
 
-    fn next(&mut self) -> Option<Command> {
+    fn next(&mut self) -> Option<Words> {
         if self.ended {
             return None;
         }
         if self.ahead.is_none() {
             self.ended = true;
-            return Some(Command::Sync);
+            return Some(SYNC);
         }
         if self.since_sync >= self.limit {
             self.since_sync = 0;
-            return Some(Command::Sync);
+            return Some(SYNC);
         }
         self.since_sync = self.since_sync.saturating_add(1);
         core::mem::replace(&mut self.ahead, self.commands.next())

@@ -111,7 +111,7 @@ impl World {
 
     fn invalidate(&self) -> Result<(), Error> {
         let power = Powered::attest();
-        let mut commands = core::iter::once(Command::TlbiS12Vmall(Vmid(1)));
+        let mut commands = core::iter::once(Command::TlbiS12Vmall(Vmid(1)).encode());
         let ticket = self
             .queue
             .submit(&power, &self.env(), &mut commands, usize::MAX)?;

@@ -6,6 +6,12 @@ use crate::types::{StreamId, Vmid};
 /// Bytes in a command.
 pub const BYTES: u64 = 16;
 
+/// A command as it stands in the queue.
+pub type Words = [u64; 2];
+
+/// [`Command::Sync`] as it stands in the queue.
+pub const SYNC: Words = Command::Sync.encode();
+
 /// Opcodes, bits 7:0 of the first word.
 pub mod opcode {
     /// CFGI_STE, 4.3.1
@@ -59,7 +65,7 @@ pub enum Command {
 
 impl Command {
     /// The two words that go into the queue.
-    pub const fn encode(&self) -> [u64; 2] {
+    pub const fn encode(&self) -> Words {
         match *self {
             Command::CfgiSte(stream, leaf) => [
                 opcode::CFGI_STE as u64 | place(stream.0 as u64, 63, 32),
@@ -78,7 +84,7 @@ impl Command {
     }
 }
 
-const fn encode_ipa(vmid: Vmid, operand: IpaOperand) -> [u64; 2] {
+const fn encode_ipa(vmid: Vmid, operand: IpaOperand) -> Words {
     let mut low = opcode::TLBI_S2_IPA as u64 | place(vmid.0 as u64, 47, 32);
     let mut high = operand.ipa & place(u64::MAX, 51, 12)
         | place(operand.ttl as u64, 9, 8)
