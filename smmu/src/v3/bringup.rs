@@ -2,7 +2,6 @@
 
 use super::V3;
 use super::config::Interrupts;
-use super::features::IdRegisters;
 use super::spec::command::Command;
 use super::spec::regs::{self, cr0, gbpa, irq_ctrl};
 use crate::error::{Error, Wait};
@@ -41,8 +40,7 @@ impl<R: Registers> V3<'_, R> {
         if !skips(Step::SuspendDisables) {
             self.set_cr0(power, 0)?;
         }
-        // Posted writes must arrive before the clock stops.
-        self.check_identity()
+        self.read_back()
     }
 
     /// A fresh command queue, without letting any stream through.
@@ -79,10 +77,19 @@ impl<R: Registers> V3<'_, R> {
 
     /// Still the part that was probed? Power may have failed to come up.
     fn check_identity(&self) -> Result<(), Error> {
-        if IdRegisters::read(&self.regs) == self.features.id {
-            Ok(())
-        } else {
-            Err(Error::Stuck(regs::IDR0))
+        match self.features.id.still_read(&self.regs) {
+            true => Ok(()),
+            false => Err(Error::Stuck(regs::IDR0)),
+        }
+    }
+
+    /// Posted writes must arrive before the clock stops: one register brings
+    /// them along.
+    fn read_back(&self) -> Result<(), Error> {
+        let [idr0, ..] = self.features.id.idr;
+        match self.regs.read32(regs::IDR0) == idr0 {
+            true => Ok(()),
+            false => Err(Error::Stuck(regs::IDR0)),
         }
     }
 

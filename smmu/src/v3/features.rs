@@ -32,6 +32,14 @@ impl IdRegisters {
             aidr: regs.read32(regs::AIDR),
         }
     }
+
+    /// Whether the registers still say this. Word by word: arrays would be
+    /// compared byte by byte, by a call.
+    pub(super) fn still_read(&self, regs: &impl Registers) -> bool {
+        let now = Self::read(regs);
+        let mut words = now.idr.iter().zip(&self.idr);
+        words.all(|(now, then)| now == then) && now.iidr == self.iidr && now.aidr == self.aidr
+    }
 }
 
 /// The findings that the driver acts on.
