@@ -5,6 +5,7 @@ extern crate alloc;
 #[cfg(target_os = "none")]
 pub mod arch;
 pub mod burst;
+pub mod clock;
 pub mod dma;
 pub mod drivers;
 pub mod guest;

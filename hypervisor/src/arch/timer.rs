@@ -2,6 +2,8 @@
 
 use core::arch::asm;
 
+use crate::clock;
+
 /// Ticks of the system counter since reset.
 #[must_use]
 #[inline]
@@ -16,18 +18,19 @@ pub fn ticks() -> u64 {
 
 /// Ticks in a second, as firmware wrote it.
 #[must_use]
-pub fn frequency() -> u64 {
+#[inline]
+pub fn frequency() -> u32 {
     let value: u64;
     // SAFETY: reads a constant register.
     unsafe { asm!("mrs {}, cntfrq_el0", out(reg) value, options(nomem, nostack, preserves_flags)) };
-    value.max(1)
+    // Bits 63:32 are reserved.
+    (value as u32).max(1)
 }
 
 /// Nanoseconds since the counter started.
 #[must_use]
 pub fn now_ns() -> u64 {
-    let product = u128::from(ticks()) * 1_000_000_000;
-    u64::try_from(product / u128::from(frequency())).unwrap_or(u64::MAX)
+    clock::nanoseconds(ticks(), frequency())
 }
 
 /// Rings this CPU's EL2 timer (PPI 26) at `deadline_ns`, or never.
@@ -43,8 +46,7 @@ pub fn set_alarm(deadline_ns: Option<u64>) {
         };
         return;
     };
-    let ticks = u128::from(deadline) * u128::from(frequency()) / 1_000_000_000 + 1;
-    let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
+    let ticks = clock::ticks(deadline, frequency());
     // SAFETY: programs EL2's own timer.
     unsafe {
         asm!("msr cnthp_cval_el2, {}", "msr cnthp_ctl_el2, {}", "isb",
