@@ -4,8 +4,8 @@
 //! decoding is done only by those who look.
 
 use crate::desc::{
-    AF, ATTRS, FIRST, FWB_FLIP, MEMATTR_SHIFT, NORMAL, NORMAL_FWB, S2AP_READ, S2AP_WRITE, SH_SHIFT,
-    XN_SHIFT,
+    AF, FIRST, MEMATTR_SHIFT, NORMAL, NORMAL_FWB, S2AP_READ, S2AP_WRITE, SH_SHIFT, XN_SHIFT,
+    leaf_bits, memattr,
 };
 use core::fmt;
 
@@ -198,12 +198,13 @@ impl Attrs {
 
     /// The descriptor's attribute bits without FWB.
     pub(crate) const fn bits(self) -> u64 {
-        let bits = self.0 & ATTRS;
-        if bits >> MEMATTR_SHIFT & 0b1111 == NORMAL_FWB {
-            bits ^ FWB_FLIP
-        } else {
-            bits
-        }
+        leaf_bits(self, memattr(NORMAL))
+    }
+
+    /// The word it was found in, or the bits it was made of.
+    #[inline(always)]
+    pub(crate) const fn word(self) -> u64 {
+        self.0
     }
 
     /// Those of a leaf, with FWB or without.

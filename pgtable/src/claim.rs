@@ -8,13 +8,14 @@
 //!            map: 0 → word without valid         unmap: fetch_and(!valid)
 //!   absent ───────────────────────────► claimed ◄──────────────────── mapped
 //!      ▲    ◄──────────────────────────   │  │  ───────────────────►    ▲
-//!      │      undo / finish: store 0       │  │   commit / undo: |valid  │
+//!      │      undo / release: store 0      │  │   commit / undo: |valid  │
 //!      └───────────────────────────────────┘  └──────────────────────────┘
 //! ```
 
 use crate::desc::{CONT, VALID};
 use crate::mem::Entry;
-use crate::sync::Ordering::Relaxed;
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::fence;
 
 /// Does `$step` with each of `$entries`: most of them sixty-four in a row
 /// without looking for the end, because that look costs as much as the step.
@@ -59,7 +60,9 @@ pub(crate) fn absent<const STEP: u64>(entries: &[Entry], word: u64) -> Result<()
     // that the next one compares with.
     let mut zero = 0;
     each!(entries, entry => {
-        match entry.compare_exchange(zero, word, Relaxed, Relaxed) {
+        // Who finds an entry absent comes after all that was done before it
+        // became so: the walkers have forgotten it.
+        match entry.compare_exchange(zero, word, Acquire, Relaxed) {
             Ok(was) => zero = was,
             Err(found) => return Err((position(entries, entry), found)),
         }
@@ -123,8 +126,12 @@ pub(crate) fn commit(entries: &[Entry]) {
     each!(entries, entry => entry.store(entry.load(Relaxed) | VALID, Relaxed));
 }
 
-/// Makes claimed entries absent.
+/// Makes claimed entries absent. What was done before, such as an invalidation,
+/// comes before what a mapper does who finds one absent; so it is for entries
+/// that were found absent and are given back, because the chain from the one who
+/// made them absent first would end here otherwise.
 #[inline(never)]
 pub(crate) fn clear(entries: &[Entry]) {
+    fence(Release);
     each!(entries, entry => entry.store(0, Relaxed));
 }

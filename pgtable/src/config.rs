@@ -1,7 +1,8 @@
 //! The shape of a table and the register fields that tell walkers of it.
 
-use crate::Error;
+use crate::desc::{NORMAL, NORMAL_FWB, leaf_bits, memattr};
 use crate::geometry::{Geo, LAST};
+use crate::{Attrs, Error};
 
 /// Page size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,6 +52,11 @@ pub struct Config {
     pub(crate) contiguous: bool,
     pub(crate) bbml: Bbml,
 }
+
+/// Attributes as the leaves of tables of one [`Config`] have them: made once,
+/// for [`Table::map_page`](crate::Table::map_page).
+#[derive(Debug, Clone, Copy)]
+pub struct Leaf(pub(crate) u64);
 
 impl Config {
     /// A shape for input addresses of `ipa_bits` and output addresses of
@@ -125,6 +131,17 @@ impl Config {
     pub const fn with_bbml(mut self, bbml: Bbml) -> Self {
         self.bbml = bbml;
         self
+    }
+
+    /// These attributes, for tables of this shape.
+    #[must_use]
+    pub const fn leaf(&self, attrs: Attrs) -> Leaf {
+        Leaf(leaf_bits(attrs, self.normal()))
+    }
+
+    /// The MemAttr field of write-back memory: with FWB its code is another.
+    pub(crate) const fn normal(&self) -> u64 {
+        memattr(if self.fwb { NORMAL_FWB } else { NORMAL })
     }
 
     /// Page size.

@@ -81,16 +81,23 @@ pub(crate) const NORMAL: u64 = 0b1111;
 /// The other codes in use, 0b0101 for non-cacheable and 0b00xx for devices,
 /// are the same with and without, and this one has no use without.
 pub(crate) const NORMAL_FWB: u64 = 0b0110;
-/// What to flip in write-back memory's MemAttr with FWB.
-pub(crate) const FWB_FLIP: u64 = (NORMAL ^ NORMAL_FWB) << MEMATTR_SHIFT;
+/// The bit of MemAttr that write-back memory has, in both of its codes, and
+/// nothing else.
+const WRITE_BACK: u64 = 0b0010;
+const _: () = assert!(NORMAL & NORMAL_FWB & WRITE_BACK != 0);
 
-/// The attribute bits of a leaf, all but address and type. `flip` is
-/// [`FWB_FLIP`] with FWB and zero without.
+/// The MemAttr field that holds `code`.
+pub(crate) const fn memattr(code: u64) -> u64 {
+    code << MEMATTR_SHIFT
+}
+
+/// The attribute bits of a leaf, all but address and type. `normal` is the
+/// MemAttr field of write-back memory in this table.
 #[inline(always)]
-pub(crate) const fn leaf_bits(attrs: Attrs, flip: u64) -> u64 {
-    let bits = attrs.bits();
-    if bits & MEMATTR == MEMATTR {
-        bits ^ flip
+pub(crate) const fn leaf_bits(attrs: Attrs, normal: u64) -> u64 {
+    let bits = attrs.word() & ATTRS;
+    if bits & memattr(WRITE_BACK) != 0 {
+        bits & !MEMATTR | normal
     } else {
         bits
     }

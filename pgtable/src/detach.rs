@@ -12,6 +12,17 @@ pub struct Stale {
 }
 
 impl Stale {
+    /// One page of `len` bytes.
+    #[inline(always)]
+    pub(crate) const fn page(ipa: u64, len: u64) -> Self {
+        Self {
+            start: ipa,
+            end: ipa.wrapping_add(len),
+            stride: len,
+            tables: false,
+        }
+    }
+
     /// First address.
     #[must_use]
     pub const fn ipa(&self) -> Ipa {
@@ -79,16 +90,17 @@ pub(crate) const fn linked(link: u64) -> Option<Pa> {
     }
 }
 
-/// Ranges and table pages that are out of the table, but that a walker may
+/// A range and table pages that no walker finds any more, but that one may
 /// still remember.
 ///
 /// Give it to [`Table::release`](crate::Table::release) with an invalidation
-/// of every walker. Until then neither the memory that was mapped nor the
-/// range itself may be used again. Several of one table may be
-/// [joined](crate::Table::join) and invalidated at once.
+/// of every walker. Until then the memory that was mapped must not be used
+/// again, and the range cannot be: what an unmap took out stays claimed.
+/// Several may be released after one invalidation that served all of them.
 ///
 /// Dropping one that is not empty is a bug: it panics in builds with debug
-/// assertions, and otherwise loses its table pages, which is safe.
+/// assertions, and otherwise loses its table pages and its range, which is
+/// safe.
 #[must_use = "walkers still remember what was unmapped: release it"]
 #[derive(Debug)]
 pub struct Detached {
@@ -96,6 +108,8 @@ pub struct Detached {
     pub(crate) chain: Chain,
     /// The table it is from; zero for none.
     pub(crate) owner: u64,
+    /// Whether every entry of the range is claimed for this.
+    pub(crate) claimed: bool,
 }
 
 impl Detached {
@@ -113,6 +127,7 @@ impl Detached {
                 tail: Pa(0),
             },
             owner: 0,
+            claimed: false,
         }
     }
 

@@ -54,7 +54,7 @@ mod walk;
 pub use addr::{Ipa, Pa};
 pub use attrs::{Access, Attrs, Execute, MemoryType, Shareability};
 pub use batch::Batch;
-pub use config::{Bbml, Config, Granule, Walks};
+pub use config::{Bbml, Config, Granule, Leaf, Walks};
 pub use detach::{Detached, Stale};
 pub use error::Error;
 #[cfg(any(test, feature = "host", loom))]

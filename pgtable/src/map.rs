@@ -7,7 +7,7 @@ use crate::mem::{Entry, Memory, Publish};
 use crate::reserve::Reserve;
 use crate::sync::Ordering;
 use crate::walk::{Spot, Walk, walking};
-use crate::{Attrs, Error, Ipa, Pa, Table};
+use crate::{Attrs, Error, Ipa, Leaf, Pa, Table};
 
 /// A range to map; addresses as plain numbers, checked before.
 #[derive(Debug, Clone, Copy)]
@@ -50,10 +50,17 @@ impl<M: Memory> Table<M> {
     /// anything of the new mapping.
     #[inline]
     pub fn map(&self, ipa: Ipa, pa: Pa, len: u64, attrs: Attrs) -> Result<(), Error> {
-        if self.map_one(ipa.0, pa.0, len, leaf_bits(attrs, self.fwb_flip)) {
+        if self.map_one(ipa.0, pa.0, len, leaf_bits(attrs, self.normal)) {
             return Ok(());
         }
         self.map_some(ipa, pa, len, attrs, usize::MAX).map(drop)
+    }
+
+    /// The shortest way to map one page of 4K: whether that could be done at
+    /// once. If not, nothing has changed, and [`map`](Self::map) says why.
+    #[inline(always)]
+    pub fn map_page(&self, ipa: Ipa, pa: Pa, leaf: Leaf) -> bool {
+        ipa.0 < self.quick_limit && pa.0 < self.output_limit && self.map_usual(ipa.0, pa.0, leaf.0)
     }
 
     /// Maps a first part of the range, writing at most `budget` descriptors
@@ -73,7 +80,7 @@ impl<M: Memory> Table<M> {
     ) -> Result<u64, Error> {
         self.check_ipa(ipa, len)?;
         self.check_pa(pa, len)?;
-        let bits = leaf_bits(attrs, self.fwb_flip);
+        let bits = leaf_bits(attrs, self.normal);
         let piece = Piece {
             ipa: ipa.0,
             pa: pa.0,
@@ -103,7 +110,7 @@ impl<M: Memory> Table<M> {
             self.check_pa(pa, len)?;
             at = at.checked_add(len).ok_or(Error::IpaTooLarge(at))?;
         }
-        let bits = leaf_bits(attrs, self.fwb_flip);
+        let bits = leaf_bits(attrs, self.normal);
         let pieces = list.scan(ipa.0, |next, (pa, len)| {
             let ipa = *next;
             *next = next.wrapping_add(len);
@@ -276,7 +283,7 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
         let mut claimed = 0usize;
         for (entry, pa) in run.iter().zip((piece.pa..).step_by(span as usize)) {
             let word = field::<G>(Pa(pa)) | bits;
-            match entry.compare_exchange(0, word, Ordering::Relaxed, Ordering::Acquire) {
+            match entry.compare_exchange(0, word, Ordering::Acquire, Ordering::Acquire) {
                 Ok(_) => claimed = claimed.wrapping_add(1),
                 Err(found) if claimed == 0 => return Err(found),
                 Err(_) => break,

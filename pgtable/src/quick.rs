@@ -53,7 +53,6 @@ const fn is_table(word: u64) -> bool {
 macro_rules! shaped {
     ($table:expr, $call:ident ( $($arg:expr),* )) => {
         match $table.shape {
-            // By far the most common: 4K pages, 35 to 43 bits.
             Shape::K4L1 => $table.$call::<12, 9, 1>($($arg),*),
             Shape::K4L0 => $table.$call::<12, 9, 0>($($arg),*),
             Shape::K4L2 => $table.$call::<12, 9, 2>($($arg),*),
@@ -65,6 +64,23 @@ macro_rules! shaped {
             Shape::Tiny => $table.$call::<12, 2, 2>($($arg),*),
         }
     };
+}
+
+/// The shape that the short ways are inlined for, its bits per level and the
+/// level of its root: 4K pages and 35 to 43 bits, by far the most common.
+#[cfg(not(loom))]
+const USUAL: (Shape, u32, u32) = (Shape::K4L1, 9, 1);
+#[cfg(loom)]
+const USUAL: (Shape, u32, u32) = (Shape::Tiny, 2, 2);
+
+/// The arithmetic of that shape.
+pub(crate) type Usual = Geo<12, { USUAL.1 }>;
+
+impl Shape {
+    /// Whether the short ways are inlined for this one.
+    pub(crate) fn is_usual(self) -> bool {
+        self == USUAL.0
+    }
 }
 
 impl<M: Memory> Table<M> {
@@ -98,8 +114,8 @@ impl<M: Memory> Table<M> {
     /// whether it was. Checks everything but the attributes.
     #[inline(always)]
     pub(crate) fn map_one(&self, ipa: u64, pa: u64, len: u64, bits: u64) -> bool {
-        if ipa < self.quick_limit {
-            self.map_one_of::<12, 9, 1>(ipa, pa, len, bits)
+        if ipa < self.quick_limit && len == Usual::PAGE {
+            pa < self.output_limit && self.map_usual(ipa, pa, bits)
         } else {
             self.map_one_any(ipa, pa, len, bits)
         }
@@ -110,20 +126,36 @@ impl<M: Memory> Table<M> {
         shaped!(self, map_one_of(ipa, pa, len, bits))
     }
 
-    /// Unmaps one page or block of `len` bytes, if that is possible at once:
-    /// whether it was. Checks everything.
+    /// The same for one page of a table of the usual shape. Neither address is
+    /// too large.
     #[inline(always)]
+    pub(crate) fn map_usual(&self, ipa: u64, pa: u64, bits: u64) -> bool {
+        self.map_at::<12, { USUAL.1 }, { USUAL.2 }>(ipa, pa, bits | TABLE, LAST)
+    }
+
+    /// Takes one page or block of `len` bytes from the walkers, if that is
+    /// possible at once: whether it was. Its entry is claimed then. Checks
+    /// everything.
+    #[inline]
     pub(crate) fn unmap_one(&self, ipa: u64, len: u64) -> bool {
-        if ipa < self.quick_limit {
-            self.unmap_one_of::<12, 9, 1>(ipa, len)
+        let pin = self.pin();
+        if ipa < self.quick_limit && len == Usual::PAGE {
+            self.unmap_usual(&pin, ipa).is_some()
         } else {
-            self.unmap_one_any(ipa, len)
+            self.unmap_one_any(&pin, ipa, len)
         }
     }
 
     #[inline(never)]
-    fn unmap_one_any(&self, ipa: u64, len: u64) -> bool {
-        shaped!(self, unmap_one_of(ipa, len))
+    fn unmap_one_any(&self, pin: &Pin<'_>, ipa: u64, len: u64) -> bool {
+        shaped!(self, unmap_one_of(pin, ipa, len))
+    }
+
+    /// The same for one page of a table of the usual shape; its entry. The
+    /// address is not too large.
+    #[inline(always)]
+    pub(crate) fn unmap_usual<'p>(&'p self, pin: &'p Pin<'_>, ipa: u64) -> Option<&'p Entry> {
+        self.unmap_at::<12, { USUAL.1 }, { USUAL.2 }>(pin, ipa, LAST)
     }
 
     #[inline(always)]
@@ -211,7 +243,7 @@ impl<M: Memory> Table<M> {
         };
         let new = field::<G>(Pa(pa)) | bits;
         let done = entry
-            .compare_exchange(0, new, Ordering::Release, Ordering::Relaxed)
+            .compare_exchange(0, new, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
         if done {
             self.publish(core::slice::from_ref(entry));
@@ -223,43 +255,46 @@ impl<M: Memory> Table<M> {
     #[inline(always)]
     fn unmap_one_of<const G: u32, const B: u32, const START: u32>(
         &self,
+        pin: &Pin<'_>,
         ipa: u64,
         len: u64,
     ) -> bool {
-        if ipa >= self.limit {
-            false
+        let entry = if ipa >= self.limit {
+            None
         } else if len == Geo::<G, B>::PAGE {
-            self.unmap_at::<G, B, START>(ipa, LAST)
+            self.unmap_at::<G, B, START>(pin, ipa, LAST)
         } else if len == Geo::<G, B>::span(BLOCK) && START <= BLOCK {
-            self.unmap_at::<G, B, START>(ipa, BLOCK)
+            self.unmap_at::<G, B, START>(pin, ipa, BLOCK)
         } else {
-            false
-        }
+            None
+        };
+        entry.is_some()
     }
 
-    /// Unmaps one descriptor of `level`, if it maps something by itself.
+    /// Takes one descriptor of `level` from the walkers, if it maps something
+    /// by itself: its entry, which is claimed.
     #[inline(always)]
-    fn unmap_at<const G: u32, const B: u32, const START: u32>(&self, ipa: u64, level: u32) -> bool {
+    fn unmap_at<'p, const G: u32, const B: u32, const START: u32>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        ipa: u64,
+        level: u32,
+    ) -> Option<&'p Entry> {
         if ipa & Geo::<G, B>::span(level).wrapping_sub(1) != 0 {
-            return false;
+            return None;
         }
-        let pin = self.pin();
-        let Some(entry) = self.reach::<G, B, START>(&pin, ipa, level) else {
-            return false;
-        };
+        let entry = self.reach::<G, B, START>(pin, ipa, level)?;
         let word = entry.load(Ordering::Relaxed);
         let kind = if level == LAST { VALID | CONT } else { TABLE };
         if word & kind != VALID {
-            return false;
+            return None;
         }
-        let done = entry
-            .compare_exchange(word, 0, Ordering::Release, Ordering::Relaxed)
-            .is_ok();
-        if done {
-            self.publish(core::slice::from_ref(entry));
-            self.mem.walkers().complete();
-        }
-        done
+        entry
+            .compare_exchange(word, word & !VALID, Ordering::Release, Ordering::Relaxed)
+            .ok()?;
+        self.publish(core::slice::from_ref(entry));
+        self.mem.walkers().complete();
+        Some(entry)
     }
 
     /// The entry of `level` for `ipa`, if all tables above it exist.
@@ -300,6 +335,7 @@ impl<M: Memory> Table<M> {
     }
 
     /// The table of 4K pages around `ipa`, if there is one.
+    #[inline(never)]
     pub(crate) fn leaf_table(&self, pin: &Pin<'_>, ipa: u64) -> Option<Pa> {
         let found = match self.shape {
             _ if ipa >= self.limit => None,

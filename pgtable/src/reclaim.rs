@@ -6,6 +6,7 @@
 //! it freed. A page that fails the first is quarantined until the table is
 //! reset; one that fails the second waits in limbo for the next release.
 
+use crate::claim;
 use crate::desc::{TABLE, output};
 use crate::detach::{Chain, Detached, Stale, link_end, linked};
 use crate::geometry::{Geo, LAST};
@@ -15,21 +16,23 @@ use crate::walk::{Spot, Walk, walking};
 use crate::{Pa, Table};
 
 impl<M: Memory> Table<M> {
-    /// Returns what was detached to the frame source, after `invalidate` made
-    /// every walker of this table forget it: completed, not just asked for.
-    /// For a walker that is off and will invalidate everything before it walks
-    /// again there is nothing to do.
+    /// Returns what was detached to the frame source, and the range to those
+    /// who want to map there, after `invalidate` made every walker of this
+    /// table forget it: completed, not just asked for. For a walker that is
+    /// off and will invalidate everything before it walks again there is
+    /// nothing to do.
     ///
-    /// If `invalidate` fails, the table pages are kept from reuse until
-    /// [`reset`](Self::reset) succeeds; what becomes of the memory that was
-    /// mapped is the caller's to decide, and it must not be reused either.
+    /// If `invalidate` fails, the table pages and the range are kept from
+    /// reuse until [`reset`](Self::reset) succeeds; what becomes of the memory
+    /// that was mapped is the caller's to decide, and it must not be reused
+    /// either.
     ///
     /// # Errors
     /// That of `invalidate`.
     ///
     /// # Panics
     /// With debug assertions, if `detached` is from another table; otherwise
-    /// its pages are lost.
+    /// its pages and its range are lost.
     #[inline]
     pub fn release<E>(
         &self,
@@ -37,49 +40,26 @@ impl<M: Memory> Table<M> {
         invalidate: impl FnOnce(Stale) -> Result<(), E>,
     ) -> Result<(), E> {
         let (stale, chain) = (detached.stale, detached.chain);
-        let owner = detached.owner;
+        let (owner, claimed) = (detached.owner, detached.claimed);
         detached.forget();
         if stale.is_empty() {
             return Ok(());
         }
         debug_assert_eq!(owner, self.id, "released into another table");
         let done = invalidate(stale);
+        if claimed && done.is_ok() && owner == self.id {
+            self.unclaim(stale);
+        }
         if chain.head != 0 {
             self.retire(chain, owner, done.is_ok());
         }
         done
     }
 
-    /// Adds `more` to `detached`, so that one invalidation serves both. What
-    /// walkers have to forget becomes the smallest range around both.
-    ///
-    /// # Panics
-    /// With debug assertions, if one is from another table; otherwise the
-    /// pages of `more` are lost.
-    pub fn join(&self, detached: &mut Detached, mut more: Detached) {
-        let (stale, chain, owner) = (more.stale, more.chain, more.owner);
-        more.forget();
-        debug_assert!(owner == 0 || owner == self.id, "joined from another table");
-        debug_assert!(
-            detached.owner == 0 || detached.owner == self.id,
-            "joined to another table"
-        );
-        detached.stale.start = detached.stale.start.min(stale.start);
-        detached.stale.end = detached.stale.end.max(stale.end);
-        detached.stale.stride = detached.stale.stride.min(stale.stride);
-        detached.stale.tables |= stale.tables;
-        if owner != self.id || (detached.owner != 0 && detached.owner != owner) {
-            return;
-        }
-        detached.owner = owner;
-        if chain.head != 0 {
-            if detached.chain.head == 0 {
-                detached.chain.tail = chain.tail;
-            } else {
-                self.link(chain.tail, detached.chain.head);
-            }
-            detached.chain.head = chain.head;
-        }
+    /// Makes the entries of a range absent, all of which are claimed by the
+    /// caller: from now on others may map there. Walkers see no difference.
+    fn unclaim(&self, stale: Stale) {
+        walking!(self, walk => walk.leaves(stale.start, stale.len(), claim::clear));
     }
 
     /// Empties the table, which nobody else may be using any more, after

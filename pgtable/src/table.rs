@@ -1,6 +1,6 @@
 //! The table itself: its root, its life, and what it hands out.
 
-use crate::desc::{FWB_FLIP, output};
+use crate::desc::output;
 use crate::mem::{self, Entry, Memory, Publish};
 use crate::pins::{Pin, Pins};
 use crate::quick::Shape;
@@ -25,9 +25,8 @@ pub struct Table<M: Memory> {
     pub(crate) look_mask: u64,
     /// The first output address that is too large.
     pub(crate) output_limit: u64,
-    /// What to flip in the MemAttr field of write-back memory: with FWB its
-    /// code is another.
-    pub(crate) fwb_flip: u64,
+    /// The MemAttr field of write-back memory.
+    pub(crate) normal: u64,
     pub(crate) config: Config,
     pub(crate) mem: M,
     pub(crate) pins: Pins,
@@ -59,7 +58,7 @@ impl<M: Memory> Table<M> {
             root,
             shape,
             limit,
-            quick_limit: if shape == Shape::K4L1 { limit } else { 0 },
+            quick_limit: if shape.is_usual() { limit } else { 0 },
             look_limit: if shape == Shape::K4L1 && config.walks == Walks::Coherent {
                 limit
             } else {
@@ -67,7 +66,7 @@ impl<M: Memory> Table<M> {
             },
             look_mask: output::<12>(u64::MAX),
             output_limit: 1u64.wrapping_shl(config.pa_bits),
-            fwb_flip: if config.fwb { FWB_FLIP } else { 0 },
+            normal: config.normal(),
             config,
             mem,
             pins: Pins::new(),

@@ -1,8 +1,10 @@
-//! Unmapping: claim every entry of the range, then take it out.
+//! Unmapping: claim every entry of the range, and keep it claimed until every
+//! walker has forgotten it.
 //!
-//! A table whose whole span is unmapped is taken out with it. Its entries are
-//! all claimed by then, so that no other CPU can map below it any more, and
-//! they stay so: whoever still comes along finds nothing to change.
+//! A table whose whole span is unmapped is taken out. Its entries are all
+//! claimed by then, so that no other CPU can map below it any more, and they
+//! stay so for ever: whoever still comes along finds nothing to change. What
+//! pointed to it is claimed in its place.
 
 use crate::claim::{self, Stop};
 use crate::desc::{DEAD, TABLE, VALID, output};
@@ -10,6 +12,7 @@ use crate::detach::{Chain, Detached, Stale, link_end, link_to};
 use crate::geometry::{Geo, LAST};
 use crate::map::split_head;
 use crate::mem::{Entry, Memory, Publish};
+use crate::quick::Usual;
 use crate::sync::Ordering;
 use crate::walk::{Spot, Walk, walking};
 use crate::{Error, Ipa, Pa, Table};
@@ -20,7 +23,8 @@ impl<M: Memory> Table<M> {
     ///
     /// Takes no lock. When it returns, the range is out of memory for every
     /// walker that looks anew, and a full barrier has passed; but walkers
-    /// remember until the result is [released](Self::release).
+    /// remember, and nobody can map there, until the result is
+    /// [released](Self::release).
     ///
     /// # Errors
     /// [`Error::Misaligned`], [`Error::Empty`], [`Error::IpaTooLarge`] for a
@@ -32,10 +36,36 @@ impl<M: Memory> Table<M> {
     #[inline]
     pub fn unmap(&self, ipa: Ipa, len: u64) -> Result<Detached, Error> {
         if self.unmap_one(ipa.0, len) {
-            return Ok(self.detached(ipa.0, len, len, Chain::default()));
+            return Ok(self.detached_claimed(ipa.0, len, len, Chain::default()));
         }
         self.unmap_some(ipa, len, usize::MAX)
             .map(|(_, detached)| detached)
+    }
+
+    /// The shortest way to unmap one page of 4K and have every walker forget
+    /// it: what `invalidate` says. If that fails, the page is unmapped and stays
+    /// out of use. `None` if it cannot be done at once: then nothing has
+    /// changed, and [`unmap`](Self::unmap) says why.
+    ///
+    /// While `invalidate` waits, tables that others detach are not freed: it
+    /// must have a bound.
+    #[inline(always)]
+    pub fn unmap_page<E>(
+        &self,
+        ipa: Ipa,
+        invalidate: impl FnOnce(Stale) -> Result<(), E>,
+    ) -> Option<Result<(), E>> {
+        if ipa.0 >= self.quick_limit {
+            return None;
+        }
+        let pin = self.pin();
+        let entry = self.unmap_usual(&pin, ipa.0)?;
+        let done = invalidate(Stale::page(ipa.0, Usual::PAGE));
+        if done.is_ok() {
+            // As in `release`.
+            entry.store(0, Ordering::Release);
+        }
+        Some(done)
     }
 
     /// Unmaps a first part of the range, clearing at most `budget` descriptors
@@ -52,7 +82,15 @@ impl<M: Memory> Table<M> {
         walking!(self, walk => walk.unmap(ipa.0, len, budget.max(1)))
     }
 
-    /// What was taken out of `ipa .. ipa + len`.
+    /// What was taken out of `ipa .. ipa + len`, all of which is claimed.
+    #[inline(always)]
+    fn detached_claimed(&self, ipa: u64, len: u64, stride: u64, chain: Chain) -> Detached {
+        let mut detached = self.detached(ipa, len, stride, chain);
+        detached.claimed = true;
+        detached
+    }
+
+    /// What walkers may remember of `ipa .. ipa + len`, where others may map.
     #[inline(always)]
     pub(crate) fn detached(&self, ipa: u64, len: u64, stride: u64, chain: Chain) -> Detached {
         let tables = chain.head != 0;
@@ -66,6 +104,7 @@ impl<M: Memory> Table<M> {
             stale,
             chain,
             owner: self.id,
+            claimed: false,
         }
     }
 }
@@ -87,15 +126,15 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
         self.unmap_all(ipa, len, budget)
     }
 
-    /// Clears claimed entries and says so.
+    /// Lets walkers see that entries are claimed.
     #[inline(always)]
     fn finish(&self, run: &'p [Entry], ipa: u64, bytes: u64, stride: u64) -> (u64, Detached) {
-        claim::clear(run);
         self.table.publish(run);
         self.table.mem.walkers().complete();
         (
             bytes,
-            self.table.detached(ipa, bytes, stride, Chain::default()),
+            self.table
+                .detached_claimed(ipa, bytes, stride, Chain::default()),
         )
     }
 
@@ -171,15 +210,12 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
         let mut chain = Chain::default();
         if Self::holds_table(ipa, done) {
             let root = self.root(ipa);
-            self.cut(root, ipa, ipa.wrapping_add(done), false, &mut chain);
-        } else {
-            self.leaves(ipa, done, |run| {
-                claim::clear(run);
-                self.table.publish(run);
-            });
+            self.cut(root, ipa, ipa.wrapping_add(done), &mut chain);
+        } else if self.table.cleans() {
+            self.leaves(ipa, done, |run| self.table.publish(run));
         }
         self.table.mem.walkers().complete();
-        Ok((done, self.table.detached(ipa, done, stride, chain)))
+        Ok((done, self.table.detached_claimed(ipa, done, stride, chain)))
     }
 
     /// Whether the range covers all that one table of the last level maps.
@@ -220,9 +256,9 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
         Ok(())
     }
 
-    /// Takes the claimed range `ipa .. end` out of the table that `spot` lies
-    /// in. If that table is `doomed` itself, its entries stay claimed.
-    pub(crate) fn cut(&self, spot: Spot, ipa: u64, end: u64, doomed: bool, chain: &mut Chain) {
+    /// Takes the tables that the claimed range `ipa .. end` covers out of the
+    /// one that `spot` lies in.
+    pub(crate) fn cut(&self, spot: Spot, ipa: u64, end: u64, chain: &mut Chain) {
         let span = Geo::<G, B>::span(spot.level);
         let steps = end
             .wrapping_sub(1)
@@ -236,33 +272,27 @@ impl<'p, M: Memory, const G: u32, const B: u32> Walk<'p, M, G, B> {
                 let next = (at | span.wrapping_sub(1)).wrapping_add(1).min(end);
                 let word = entry.load(Ordering::Acquire);
                 if word & TABLE == TABLE {
-                    self.cut_below(entry, (spot, word), at, next, doomed, chain);
-                } else if !doomed {
-                    entry.store(0, Ordering::Relaxed);
+                    self.cut_below(entry, (spot, word), at, next, chain);
                 }
                 at = next;
             }
-        } else if !doomed {
-            claim::clear(entries);
         }
         self.table.publish(entries);
     }
 
     /// Cuts `ipa .. end` out of the table below `entry`, and the table too if
-    /// that is all of it.
+    /// that is all of it: then the entry is claimed.
     fn cut_below(
         &self,
         entry: &Entry,
         (spot, word): (Spot, u64),
         ipa: u64,
         end: u64,
-        doomed: bool,
         chain: &mut Chain,
     ) {
-        let whole = end.wrapping_sub(ipa) == Geo::<G, B>::span(spot.level);
-        self.cut(self.below(spot, word, ipa), ipa, end, whole, chain);
-        if whole {
-            entry.store(if doomed { DEAD } else { 0 }, Ordering::Release);
+        self.cut(self.below(spot, word, ipa), ipa, end, chain);
+        if end.wrapping_sub(ipa) == Geo::<G, B>::span(spot.level) {
+            entry.store(DEAD, Ordering::Release);
             self.chain(chain, Pa(output::<G>(word)));
         }
     }

@@ -5,7 +5,8 @@ mod common;
 
 use common::{end, forget, table};
 use pgtable::{
-    Access, Attrs, Config, Error, Execute, Granule, Ipa, MemoryType, Pa, Shareability, Table,
+    Access, Attrs, Config, Error, Execute, Granule, Ipa, Lookup, MemoryType, Pa, Shareability,
+    Table,
 };
 
 /// Enough for any test with 4K pages: filling it is most of what Miri does.
@@ -202,7 +203,12 @@ fn a_failed_invalidation_keeps_the_pages() {
     let used = table.memory().in_use();
     let gone = table.unmap(Ipa(0), 2 << 20).unwrap();
     assert_eq!(table.release(gone, |_| Err("late")), Err("late"));
-    table.map(Ipa(0), Pa(0x1000), 0x1000, Attrs::RAM).unwrap();
+    assert_eq!(
+        table.map(Ipa(0), Pa(0x1000), 0x1000, Attrs::RAM),
+        Err(Error::Racing(Ipa(0))),
+        "and the range"
+    );
+    table.map(Ipa(4 << 20), Pa(0), 0x1000, Attrs::RAM).unwrap();
     assert_eq!(
         table.memory().in_use(),
         used + 1,
@@ -212,33 +218,104 @@ fn a_failed_invalidation_keeps_the_pages() {
     assert_eq!(table.memory().in_use(), used + 1);
     table.reset(forget).unwrap();
     assert_eq!(table.memory().in_use(), 1);
+    table.map(Ipa(0), Pa(0x1000), 0x1000, Attrs::RAM).unwrap();
     end(table);
 }
 
 #[test]
-fn detached_values_join_and_name_what_to_forget() {
+fn detached_values_name_what_to_forget() {
     let table = table(Config::new(Granule::K4, 40, 48).unwrap(), BYTES);
     table.map(Ipa(0), Pa(0x1000), 2 << 20, Attrs::RAM).unwrap();
     table
         .map(Ipa(0x80_0000), Pa(0), 2 << 20, Attrs::RAM)
         .unwrap();
-    let mut gone = table.unmap(Ipa(0x80_0000), 2 << 20).unwrap();
-    assert_eq!(
-        (gone.stale().stride(), gone.stale().tables()),
-        (2 << 20, false)
-    );
-    table.join(&mut gone, table.unmap(Ipa(0), 2 << 20).unwrap());
-    let stale = gone.stale();
-    assert_eq!((stale.ipa(), stale.len()), (Ipa(0), 0xa0_0000));
-    assert_eq!((stale.stride(), stale.tables()), (0x1000, true));
-    let mut told = None;
+    for (ipa, stride, tables) in [(0x80_0000, 2 << 20, false), (0, 0x1000, true)] {
+        let gone = table.unmap(Ipa(ipa), 2 << 20).unwrap();
+        let stale = gone.stale();
+        assert_eq!((stale.ipa(), stale.len()), (Ipa(ipa), 2 << 20));
+        assert_eq!((stale.stride(), stale.tables()), (stride, tables));
+        let mut told = None;
+        table
+            .release(gone, |stale| {
+                told = Some(stale);
+                forget(stale)
+            })
+            .unwrap();
+        assert_eq!(told, Some(stale));
+    }
+    end(table);
+}
+
+/// The short ways do what the long ones do, or nothing.
+#[test]
+fn one_page_goes_the_short_way_if_nothing_is_the_matter() {
+    let config = Config::new(Granule::K4, 40, 48).unwrap().with_fwb(true);
+    let table = table(config, BYTES);
+    let leaf = config.leaf(Attrs::RAM);
+    let (ipa, pa) = (Ipa(0x4000_1000), Pa(0x8000_1000));
+    assert!(!table.map_page(ipa, pa, leaf), "no table yet");
+    table.map(Ipa(0x4000_0000), pa, 0x1000, Attrs::RAM).unwrap();
     table
-        .release(gone, |stale| {
-            told = Some(stale);
-            forget(stale)
-        })
+        .map(Ipa(0x4020_0000), Pa(0), 2 << 20, Attrs::RAM)
         .unwrap();
-    assert_eq!(told, Some(stale));
+    for (ipa, pa) in [
+        (0x4000_0000, pa.0),
+        (0x4020_0000, pa.0),
+        (0x4000_1800, pa.0),
+        (0x4000_1000, pa.0 + 8),
+        (0x4000_1000, 1 << 48),
+        (1 << 40, pa.0),
+        (u64::MAX - 0xfff, pa.0),
+    ] {
+        assert!(!table.map_page(Ipa(ipa), Pa(pa), leaf), "{ipa:#x}");
+    }
+    assert!(table.map_page(ipa, pa, leaf));
+    let (long, short) = (words(&table, 0x4000_0000), words(&table, ipa.0));
+    assert_eq!(long[2], short[2], "the same descriptor");
+    for ipa in [0, 0x4000_2000, 0x4020_0000, 0x4000_1008, 1 << 40] {
+        assert_eq!(table.unmap_page(Ipa(ipa), forget), None, "{ipa:#x}");
+    }
+    let mut told = None;
+    let done = table.unmap_page(ipa, |stale| {
+        told = Some((stale.ipa(), stale.len(), stale.stride(), stale.tables()));
+        forget(stale)
+    });
+    assert_eq!(done, Some(Ok(())));
+    assert_eq!(told, Some((ipa, 0x1000, 0x1000, false)));
+    assert!(table.map_page(ipa, pa, leaf));
+    end(table);
+}
+
+/// What pages, blocks and whole tables leave behind is nobody's until the
+/// walkers have forgotten it.
+#[test]
+fn what_was_unmapped_is_out_of_use_until_it_is_released() {
+    let table = table(Config::new(Granule::K4, 40, 48).unwrap(), BYTES);
+    let big = 4 << 20;
+    for (pa, len) in [(0x1000, 0x1000), (0x1000, big), (0, big), (0, 3 << 12)] {
+        table.map(Ipa(0), Pa(pa), len, Attrs::RAM).unwrap();
+        let gone = table.unmap(Ipa(0), len).unwrap();
+        for ipa in [0, len - 0x1000] {
+            let racing = Error::Racing(Ipa(ipa));
+            assert_eq!(table.translate(Ipa(ipa)), None);
+            assert_eq!(table.lookup(Ipa(ipa)), Lookup::Changing);
+            let map = table.map(Ipa(ipa), Pa(0), 0x1000, Attrs::RAM);
+            assert_eq!(map, Err(racing));
+            let mut batch = table.batch(Attrs::RAM);
+            assert_eq!(batch.map(Ipa(ipa), Pa(0), 0x1000), Err(racing));
+            assert_eq!(table.unmap(Ipa(ipa), 0x1000).unwrap_err(), racing);
+        }
+        table.release(gone, forget).unwrap();
+        assert_eq!(table.lookup(Ipa(0)), Lookup::Absent);
+        table.map(Ipa(0), Pa(0x1000), len, Attrs::RAM).unwrap();
+        let gone = table.unmap(Ipa(0), len).unwrap();
+        table.release(gone, forget).unwrap();
+        assert_eq!(table.lookup(Ipa(0)), Lookup::Absent);
+    }
+    table.map(Ipa(0), Pa(0), 0x1000, Attrs::RAM).unwrap();
+    assert_eq!(table.unmap_page(Ipa(0), |_| Err("late")), Some(Err("late")));
+    let map = table.map(Ipa(0), Pa(0), 0x1000, Attrs::RAM);
+    assert_eq!(map, Err(Error::Racing(Ipa(0))));
     end(table);
 }
 

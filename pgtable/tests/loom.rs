@@ -4,6 +4,8 @@
 #![cfg(loom)]
 
 use loom::sync::Arc;
+use loom::sync::atomic::AtomicBool;
+use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 use pgtable::{Arena, Attrs, Config, Entry, Error, Granule, Ipa, Pa, Publish, Table, Walks};
 use std::collections::HashMap;
@@ -182,6 +184,97 @@ fn two_unmaps_of_one_table_take_it_out_once() {
                 // Its page is free, or in limbo if the other was still inside.
                 assert!(t.memory().in_use() <= 2);
                 assert_eq!(at(t, 0).is_none(), ok == 1);
+            },
+        );
+    });
+}
+
+/// Nobody maps a page that a walker may still remember otherwise, whichever
+/// way it is unmapped and mapped.
+#[test]
+fn no_page_is_mapped_before_it_is_forgotten() {
+    type Unmap = fn(&Table<Arena>, &AtomicBool);
+    type Map = fn(&Table<Arena>) -> Result<(), Error>;
+    fn forget(forgotten: &AtomicBool) -> Result<(), ()> {
+        forgotten.store(true, Relaxed);
+        Ok(())
+    }
+    let now: Unmap = |t, forgotten| {
+        let done = t.unmap_page(Ipa(0), |_| forget(forgotten));
+        assert_eq!(done, Some(Ok(())));
+    };
+    let range: Unmap = |t, forgotten| {
+        let gone = t.unmap(Ipa(0), 2 * PAGE).unwrap();
+        t.release(gone, |_| forget(forgotten)).unwrap();
+    };
+    let whole: Unmap = |t, forgotten| {
+        let gone = t.unmap(Ipa(0), TABLE).unwrap();
+        t.release(gone, |_| forget(forgotten)).unwrap();
+    };
+    let short: Map = |t| {
+        let done = t.map_page(Ipa(0), Pa(0x9000), config().leaf(Attrs::RAM));
+        done.then_some(()).ok_or(Error::Racing(Ipa(0)))
+    };
+    let one: Map = |t| map(t, 0, 0x9000, PAGE);
+    let two: Map = |t| map(t, 0, 0x9000, 2 * PAGE);
+    let list: Map = |t| t.batch(Attrs::RAM).map(Ipa(0), Pa(0x9000), PAGE);
+    for (pages, out, into) in [
+        (1, now, short),
+        (1, now, one),
+        (1, now, list),
+        (2, range, two),
+        (4, whole, one),
+    ] {
+        model(move || {
+            let table = table();
+            let forgotten = Arc::new(AtomicBool::new(false));
+            map(&table, 0, PAGE, pages * PAGE).unwrap();
+            let seen = forgotten.clone();
+            both(
+                table,
+                move |t| {
+                    out(t, &forgotten);
+                    Ok(())
+                },
+                move |t| into(t).inspect(|()| assert!(seen.load(Relaxed), "mapped too early")),
+                |t, _, mapped| {
+                    assert!(mapped.is_ok() || mapped.is_err_and(racing));
+                    assert_eq!(at(t, 0), mapped.ok().map(|()| 0x9000));
+                },
+            );
+        });
+    }
+}
+
+/// The same where a third one claims the page in between and gives it back.
+#[test]
+fn no_page_is_mapped_before_it_is_forgotten_after_a_map_that_failed() {
+    model(|| {
+        let table = table();
+        let forgotten = Arc::new(AtomicBool::new(false));
+        map(&table, 0, PAGE, 2 * PAGE).unwrap();
+        let fails = {
+            let table = table.clone();
+            thread::spawn(move || assert!(map(&table, 0, 0x8000, 2 * PAGE).is_err()))
+        };
+        let seen = forgotten.clone();
+        both(
+            table,
+            move |t| {
+                let forget = |_| {
+                    forgotten.store(true, Relaxed);
+                    Ok::<(), ()>(())
+                };
+                assert_eq!(t.unmap_page(Ipa(0), forget), Some(Ok(())));
+                Ok(())
+            },
+            move |t| {
+                let done = map(t, 0, 0x9000, PAGE);
+                done.inspect(|()| assert!(seen.load(Relaxed), "mapped too early"))
+            },
+            move |_, _, mapped| {
+                fails.join().unwrap();
+                assert!(mapped.is_ok() || mapped.is_err_and(racing));
             },
         );
     });

@@ -5,7 +5,7 @@ use super::*;
 use proptest::prelude::*;
 use smmu::model::{Dma, Loss};
 use smmu::power::State;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const IPA: u64 = 0x4000_0000;
 const STREAM: u32 = 16;
@@ -89,6 +89,8 @@ pub fn schedule(failures: bool) -> impl Strategy<Value = (Variant, Vec<Op>)> {
 #[derive(Default)]
 struct Shadow {
     pages: BTreeMap<u64, u64>,
+    /// Out of use for as long as the tables live: their invalidation failed.
+    lost: BTreeSet<u64>,
     active: bool,
     attached: bool,
 }
@@ -188,7 +190,9 @@ impl<B: Backend> Run<'_, B> {
     }
 
     fn map(&mut self, g: usize, page: u64, count: u64) {
-        let free = (page..page + count).all(|p| !self.shadows[g].pages.contains_key(&p));
+        let shadow = &self.shadows[g];
+        let taken = |p| shadow.pages.contains_key(&p) || shadow.lost.contains(&p);
+        let free = !(page..page + count).any(taken);
         if !free {
             return;
         }
@@ -211,6 +215,7 @@ impl<B: Backend> Run<'_, B> {
             Err(error) => {
                 assert!(self.failing, "{error}");
                 self.quarantine.push((pa, self.rig.smmu.epoch()));
+                self.shadows[g].lost.insert(page);
             }
         }
         if asleep {
