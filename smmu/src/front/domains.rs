@@ -229,6 +229,18 @@ impl<'a, H: Hardware> Smmu<'a, H> {
         }
     }
 
+    /// Whether the SMMU is off and forgets everything before it walks again
+    /// what the caller has changed: the short way to [`Done::Elided`] for what
+    /// [`begin_invalidate`](Self::begin_invalidate) is called for.
+    #[inline]
+    pub fn elide(&self) -> bool {
+        let elides = self.machine.elides();
+        if elides {
+            self.machine.note_elided();
+        }
+        elides
+    }
+
     /// Begins to make the SMMU forget what was unmapped from the domain's
     /// tables. The entries have been cleared, and cleaned where walks are not
     /// coherent, before the call. An SMMU that is off is not woken, and not

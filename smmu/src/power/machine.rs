@@ -269,10 +269,8 @@ impl<'a> Machine<'a> {
         if !self.switchable {
             return Ok(Some(Hold::free()));
         }
-        // The change, then this barrier, then the look at the state; the
-        // other side is in `wake`. One of the two sees the other.
-        if !self.skips(Step::ElisionBarrier) {
-            full_barrier();
+        if self.elides() {
+            return Ok(None);
         }
         loop {
             match self.word.enter() {
@@ -282,6 +280,22 @@ impl<'a> Machine<'a> {
                 Err(_) => drop(self.transition.lock()),
             }
         }
+    }
+
+    /// Whether the hardware is off for one who has just changed memory: the
+    /// short way to the `None` of [`hold_or_elide`](Self::hold_or_elide). Not
+    /// for long, so it says nothing about what is changed later.
+    #[inline]
+    pub fn elides(&self) -> bool {
+        if !self.switchable {
+            return false;
+        }
+        // The change, then this barrier, then the look at the state; the
+        // other side is in `wake`. One of the two sees the other.
+        if !self.skips(Step::ElisionBarrier) {
+            full_barrier();
+        }
+        matches!(self.word.load().state(), State::Off | State::Gated)
     }
 
     /// Runs `change` with power if the state is `On`, and otherwise without,
