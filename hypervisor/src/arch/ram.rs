@@ -60,18 +60,9 @@ impl Extent {
         if !self.contains(to, data.len() as u64) {
             return Err(OutOfExtent(to));
         }
-        // An `Extent` is mapped RAM without Rust objects (`RamMap::claim`), and
-        // the range was just checked.
-        let done = bulk(to, data);
-        let (from, left) = (data.as_ptr(), data.len() - done);
-        // SAFETY: as above; `bulk` copied the first `done` bytes.
-        unsafe {
-            core::ptr::copy_nonoverlapping(
-                from.wrapping_add(done),
-                (to as *mut u8).wrapping_add(done),
-                left,
-            );
-        }
+        // SAFETY: an `Extent` is mapped RAM without Rust objects
+        // (`RamMap::claim`), and the range was just checked.
+        unsafe { copy(data.as_ptr(), to as *mut u8, data.len()) };
         Ok(())
     }
 
@@ -85,7 +76,7 @@ impl Extent {
         }
         // SAFETY: as for `write`; a guest may change the bytes while they are
         // copied, which yields some mixture of bytes but never an invalid `u8`.
-        unsafe { core::ptr::copy_nonoverlapping(from as *const u8, data.as_mut_ptr(), data.len()) };
+        unsafe { copy(from as *const u8, data.as_mut_ptr(), data.len()) };
         Ok(())
     }
 
@@ -96,19 +87,34 @@ impl Extent {
     }
 }
 
-/// Copies as many whole blocks of 256 bytes as there are, if both sides are
-/// aligned to words, and says how many bytes that was. Kernels and RAM disks are
+/// Copies `len` bytes, each read once: whole blocks of 256 bytes in long steps,
+/// if both sides are aligned to words, because kernels, RAM disks and lists are
 /// large, and the compiler's own copy is made for small things.
 ///
-/// Only `Extent::write` calls it, which has checked `to`.
-fn bulk(to: u64, data: &[u8]) -> usize {
-    let from = data.as_ptr() as u64;
-    let len = data.len() & !255;
-    if len == 0 || !from.is_multiple_of(8) || !to.is_multiple_of(8) {
-        return 0;
+/// # Safety
+/// `len` bytes from both addresses are mapped and do not overlap, and those at
+/// `to` are the caller's to write.
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    let blocks = len & !255;
+    let aligned = (from as u64 | to as u64).is_multiple_of(8);
+    let done = if aligned { blocks } else { 0 };
+    if done != 0 {
+        // SAFETY: the caller's promise; the addresses are aligned and there is
+        // at least one block.
+        unsafe { copy_blocks(from, to, done) };
     }
-    // SAFETY: `len` bytes from both addresses are mapped: the source is a
-    // slice, the target an extent that the caller has checked.
+    let (from, to) = (from.wrapping_add(done), to.wrapping_add(done));
+    // SAFETY: the caller's promise, for what is left.
+    unsafe { core::ptr::copy_nonoverlapping(from, to, len - done) };
+}
+
+/// The long steps of [`copy`].
+///
+/// # Safety
+/// As for [`copy`]; both addresses are multiples of 8, `len` one of 256 and not
+/// zero.
+unsafe fn copy_blocks(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
     unsafe {
         core::arch::asm!(
             "2:", ".rept 4",
@@ -124,7 +130,6 @@ fn bulk(to: u64, data: &[u8]) -> usize {
             options(nostack),
         );
     }
-    len
 }
 
 /// A range that is not inside the extent it was looked for in.
