@@ -3,7 +3,7 @@
 use super::smmu::Smmu;
 use hypervisor::dma::{
     DomainKey, DomainKind, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError,
-    NotRam, Outside, Policy, PowerReport, Target, VmDma,
+    NotRam, Outside, Piece, Policy, PowerReport, Target, VmDma,
 };
 use pgtable::{Arena, Config, Granule, Ipa, Pa, Stale};
 use stagegate_abi::{PowerState, SmmuPower, StatsPage};
@@ -45,10 +45,12 @@ impl Outside for Machine {
         self.smmu().arena()
     }
 
-    fn ram(&self, ipa: Ipa, size: u64) -> Option<Pa> {
-        let offset = ipa.0.checked_sub(RAM)?;
-        let end = offset.checked_add(size)?;
-        (end <= RAM_SIZE).then(|| Pa(RAM_PA + offset))
+    fn ram(&self, ipa: Ipa) -> Option<Piece> {
+        (RAM..RAM + RAM_SIZE).contains(&ipa.0).then_some(Piece {
+            ipa: Ipa(RAM),
+            pa: Pa(RAM_PA),
+            len: RAM_SIZE,
+        })
     }
 
     fn lookup(&self, ipa: Ipa) -> Option<Extent> {

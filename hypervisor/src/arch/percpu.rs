@@ -13,6 +13,8 @@ pub struct PerCpu {
     pub index: usize,
     /// Affinity fields of `MPIDR_EL1`.
     pub mpidr: u64,
+    /// Where this CPU counts its operations on translation tables.
+    pub slot: pgtable::Slot,
     /// The vCPU that lives here, if any.
     pub vcpu: Option<crate::machine::vcpu::VcpuRef>,
 }

@@ -77,7 +77,8 @@ unsafe impl Memory for TableMemory {
 
     #[inline(always)]
     fn entries(&self, table: Pa) -> NonNull<Entry> {
-        Linear::new(0).pointer(table)
+        // SAFETY: `alloc` hands out no null pointer.
+        unsafe { Linear::new(0).pointer_unchecked(table) }
     }
 
     #[inline(always)]
@@ -87,6 +88,6 @@ unsafe impl Memory for TableMemory {
 
     #[inline(always)]
     fn slot(&self) -> Slot {
-        Slot::of(super::percpu::try_get().map_or(0, |cpu| cpu.index))
+        super::percpu::try_get().map_or(Slot::default(), |cpu| cpu.slot)
     }
 }

@@ -5,6 +5,9 @@
 //! takes no nested exception that it returns from, but for the aborts of
 //! [`super::guarded`], which sees to them itself. SIMD registers are never
 //! touched: EL2 code is compiled without them.
+//!
+//! HVC #0 is answered with less where that is enough: x20 to x29 are saved only
+//! if `guest_call`, which keeps them as every function does, does not answer.
 
 use core::arch::global_asm;
 
@@ -16,6 +19,9 @@ pub struct Frame {
     pub x: [u64; 31],
     _pad: u64,
 }
+
+/// x0 to x17 of a guest that calls: all that a call may look at or change.
+pub type CallFrame = [u64; 18];
 
 impl Frame {
     /// All registers zero: a vCPU that starts knows nothing.
@@ -41,7 +47,8 @@ impl Frame {
 
 global_asm!(
     r#"
-    .macro STORE
+    // What a function may change: x0 to x18 and x30. x19 makes a pair.
+    .macro STORE_CHANGING
     stp     x0, x1, [sp]
     stp     x2, x3, [sp, #16]
     stp     x4, x5, [sp, #32]
@@ -52,12 +59,20 @@ global_asm!(
     stp     x14, x15, [sp, #112]
     stp     x16, x17, [sp, #128]
     stp     x18, x19, [sp, #144]
+    str     x30, [sp, #240]
+    .endm
+
+    .macro STORE_KEPT
     stp     x20, x21, [sp, #160]
     stp     x22, x23, [sp, #176]
     stp     x24, x25, [sp, #192]
     stp     x26, x27, [sp, #208]
     stp     x28, x29, [sp, #224]
-    str     x30, [sp, #240]
+    .endm
+
+    .macro STORE
+    STORE_CHANGING
+    STORE_KEPT
     .endm
 
     .macro SAVE
@@ -65,7 +80,7 @@ global_asm!(
     STORE
     .endm
 
-    .macro RESTORE
+    .macro LOAD_CHANGING
     ldp     x0, x1, [sp]
     ldp     x2, x3, [sp, #16]
     ldp     x4, x5, [sp, #32]
@@ -76,12 +91,16 @@ global_asm!(
     ldp     x14, x15, [sp, #112]
     ldp     x16, x17, [sp, #128]
     ldp     x18, x19, [sp, #144]
+    ldr     x30, [sp, #240]
+    .endm
+
+    .macro RESTORE
+    LOAD_CHANGING
     ldp     x20, x21, [sp, #160]
     ldp     x22, x23, [sp, #176]
     ldp     x24, x25, [sp, #192]
     ldp     x26, x27, [sp, #208]
     ldp     x28, x29, [sp, #224]
-    ldr     x30, [sp, #240]
     add     sp, sp, #256
     .endm
 
@@ -127,8 +146,17 @@ vectors:
     FATAL   fiq
     FATAL   serror
     .balign 128                     // from a guest, AArch64
-    SAVE
+    sub     sp, sp, #256
+    STORE_CHANGING
     mrs     x1, esr_el2
+    mov     w2, #{hvc_0} << 16
+    cmp     w1, w2
+    b.ne    1f
+    mov     x0, sp
+    bl      {guest_call}
+    cbnz    w0, return_to_caller
+    mrs     x1, esr_el2
+1:  STORE_KEPT
     mov     x0, sp
     bl      {guest_sync}
     b       return_to_guest
@@ -199,13 +227,19 @@ become_vcpu:
 return_to_guest:                    // or to EL2, after `recover`
     RESTORE
     eret
+return_to_caller:
+    LOAD_CHANGING
+    add     sp, sp, #256
+    eret
     "#,
+    guest_call = sym crate::machine::run::guest_call,
     guest_sync = sym crate::machine::run::guest_sync,
     guest_irq = sym crate::machine::run::guest_irq,
     guest_serror = sym crate::machine::run::guest_serror,
     first_entry = sym crate::machine::run::first_entry,
     el2_fault = sym crate::machine::fault::el2_fault,
     recover = sym super::guarded::recover,
+    hvc_0 = const crate::trap::esr::HVC_0 >> 16,
     stack_bit = const super::boot::STACK_SIZE.trailing_zeros(),
 );
 

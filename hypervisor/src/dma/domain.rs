@@ -1,21 +1,14 @@
 //! One DMA domain.
 
 use super::Error;
-use super::claims::{Claim, Claims, MAX_PAGES, Refused};
 use super::outside::{Fixed, Outside};
 use super::vm::DomainKind;
 use arrayvec::ArrayVec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use pgtable::{
-    Access, Attrs, Config, Detached, Execute, Ipa, Memory, MemoryType, Pa, Stale, Table,
-};
+use pgtable::{Access, Attrs, Config, Detached, Execute, Ipa, Memory, MemoryType, Pa, Table};
 
-/// Lazy unmaps that a domain collects before one of them syncs by itself. Below the number of claims, so
-/// that operations always find a slot.
-const LAZY_MAX: usize = 48;
-
-/// Claims are in pages of the smallest granule.
-const CLAIM_SHIFT: u32 = 12;
+/// Lazy unmaps that a domain collects before one of them syncs by itself.
+pub(super) const LAZY_MAX: usize = 48;
 
 /// Names a domain to the SMMU side. Unique among the domains that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,22 +32,19 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// All of it.
-    #[inline]
-    pub(super) const fn whole(bytes: u64, leaves: u64) -> Self {
-        Self {
-            bytes,
-            leaves,
-            result: Ok(()),
-        }
-    }
-
     pub(super) const fn failed(error: Error) -> Self {
         Self {
             bytes: 0,
             leaves: 0,
             result: Err(error),
         }
+    }
+
+    /// Adds what came after.
+    pub(super) const fn add(&mut self, rest: &Self) {
+        self.bytes = self.bytes.wrapping_add(rest.bytes);
+        self.leaves = self.leaves.saturating_add(rest.leaves);
+        self.result = rest.result;
     }
 }
 
@@ -66,11 +56,21 @@ pub(super) struct Request {
     pub(super) leaves: u64,
 }
 
-/// A lazy unmap that waits for its sync.
-#[derive(Debug)]
-struct Pending {
-    claim: Claim,
-    detached: Detached,
+impl Request {
+    /// What is left after so many bytes and leaves.
+    pub(super) const fn past(self, bytes: u64, leaves: u64) -> Self {
+        Self {
+            // The end of the range is looked at before anything is done there.
+            iova: self.iova.wrapping_add(bytes),
+            size: self.size.saturating_sub(bytes),
+            leaves: self.leaves.saturating_sub(leaves),
+        }
+    }
+
+    /// What is left when so much is done.
+    pub(super) const fn after(self, progress: &Progress) -> Self {
+        self.past(progress.bytes, progress.leaves)
+    }
 }
 
 /// One DMA address space.
@@ -84,12 +84,14 @@ pub struct Domain<M: Memory> {
     page_mask: u64,
     /// First address beyond the input size.
     limit: u64,
+    /// From the first address to beyond the last that is mapped for good.
+    fixed: (u64, u64),
     table: Option<Table<M>>,
-    pub(super) claims: Claims,
-    lazy: spin::Mutex<ArrayVec<Pending, LAZY_MAX>>,
+    /// Lazy unmaps that wait for their sync. What they took out stays claimed in the table.
+    pub(super) lazy: spin::Mutex<ArrayVec<Detached, LAZY_MAX>>,
     /// Held while one CPU waits for the SMMU on behalf of all lazy unmaps.
-    syncing: spin::Mutex<()>,
-    fenced: AtomicBool,
+    pub(super) syncing: spin::Mutex<()>,
+    pub(super) fenced: AtomicBool,
     /// Closing it failed: its table pages stay as they are.
     lost: bool,
     pub(super) attached: AtomicU32,
@@ -138,8 +140,11 @@ impl<M: Memory> Domain<M> {
             page_shift: config.page_shift(),
             page_mask: config.page_size().wrapping_sub(1),
             limit: 1u64.wrapping_shl(config.ipa_bits()),
+            fixed: (
+                fixed.iter().map(|f| f.iova).min().unwrap_or(u64::MAX),
+                fixed.iter().map(Fixed::end).max().unwrap_or(0),
+            ),
             table,
-            claims: Claims::new(),
             lazy: spin::Mutex::new(ArrayVec::new_const()),
             syncing: spin::Mutex::new(()),
             fenced: AtomicBool::new(false),
@@ -158,7 +163,7 @@ impl<M: Memory> Domain<M> {
         self.kind
     }
 
-    #[cfg(test)]
+    /// Its tables, if it has any of its own.
     pub(crate) const fn table(&self) -> Option<&Table<M>> {
         self.table.as_ref()
     }
@@ -185,7 +190,6 @@ impl<M: Memory> Domain<M> {
     }
 
     /// The table, if a range may be mapped or unmapped there at all.
-    #[inline]
     pub(super) fn check(&self, fixed: &[Fixed], iova: u64, size: u64) -> Result<&Table<M>, Error> {
         let table = self
             .table
@@ -201,11 +205,21 @@ impl<M: Memory> Domain<M> {
             return Err(Error::Range(iova));
         }
         for fixed in fixed {
-            if iova < fixed.iova.saturating_add(fixed.size) && fixed.iova < end {
+            if iova < fixed.end() && fixed.iova < end {
                 return Err(Error::Reserved(fixed.iova));
             }
         }
         Ok(table)
+    }
+
+    /// The table, for one page at `iova` that may lie anywhere but where something is mapped for good.
+    #[inline(always)]
+    pub(super) fn usable(&self, iova: u64) -> Option<&Table<M>> {
+        let (first, beyond) = self.fixed;
+        if iova < beyond && iova >= first || self.fenced.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.table.as_ref()
     }
 
     /// Refuses a range with an end inside a mapping: inside a block, or between two pages neither
@@ -240,165 +254,10 @@ impl<M: Memory> Domain<M> {
         }
     }
 
-    /// The page size less one.
+    /// log2 of the page size.
     #[inline]
-    pub(super) const fn page_mask(&self) -> u64 {
-        self.page_mask
-    }
-
-    /// Pages in so many bytes.
-    #[inline]
-    pub(super) const fn pages(&self, size: u64) -> u64 {
-        size.wrapping_shr(self.page_shift)
-    }
-
-    /// Whether a range has no more pages than leaves are allowed.
-    #[inline]
-    pub(super) const fn fits(&self, request: Request) -> bool {
-        self.pages(request.size) <= request.leaves
-    }
-
-    /// Claims a range; if lazy unmaps are in the way, syncs once.
-    #[inline]
-    pub(super) fn claim<O: Outside>(
-        &self,
-        outside: &O,
-        iova: u64,
-        size: u64,
-    ) -> Result<Claim, Error> {
-        let first = iova >> CLAIM_SHIFT;
-        let pages = (size >> CLAIM_SHIFT).min(MAX_PAGES);
-        match self.claims.take(first, pages) {
-            Ok(claim) => Ok(claim),
-            Err(refused) => self.claim_after_sync(outside, first, pages, refused),
-        }
-    }
-
-    #[cold]
-    fn claim_after_sync<O: Outside>(
-        &self,
-        outside: &O,
-        first: u64,
-        pages: u64,
-        _refused: Refused,
-    ) -> Result<Claim, Error> {
-        match self.sync(outside) {
-            Ok(()) | Err(Error::Nothing) => {}
-            Err(error) => return Err(error),
-        }
-        self.claims.take(first, pages).map_err(|_| Error::Busy)
-    }
-
-    pub(super) fn unmap<O: Outside<Frames = M>>(
-        &self,
-        outside: &O,
-        fixed: &[Fixed],
-        request: Request,
-        lazy: bool,
-    ) -> Progress {
-        let table = match self.check(fixed, request.iova, request.size) {
-            Ok(table) => table,
-            Err(error) => return Progress::failed(error),
-        };
-        let claim = match self.claim(outside, request.iova, request.size) {
-            Ok(claim) => claim,
-            Err(error) => return Progress::failed(error),
-        };
-        // All at once, if that is within the bound and all is mapped: the usual case.
-        let whole = self
-            .fits(request)
-            .then(|| table.unmap(Ipa(request.iova), request.size));
-        let (detached, mut progress) = match whole {
-            Some(Ok(detached)) => (
-                detached,
-                Progress::whole(request.size, self.pages(request.size)),
-            ),
-            _ => take_out(table, request),
-        };
-        if progress.bytes == 0 {
-            self.claims.release(claim);
-            return progress;
-        }
-        if progress.bytes != request.size {
-            self.claims.shrink(&claim, progress.bytes >> CLAIM_SHIFT);
-        }
-        let pending = Pending { claim, detached };
-        if lazy {
-            self.defer(outside, table, pending, &mut progress);
-        } else {
-            self.settle(table, outside, pending, &mut progress);
-        }
-        progress
-    }
-
-    /// Invalidates and gives back what one unmap took out.
-    fn settle<O: Outside>(
-        &self,
-        table: &Table<M>,
-        outside: &O,
-        pending: Pending,
-        progress: &mut Progress,
-    ) {
-        let Pending { claim, detached } = pending;
-        let key = self.key;
-        match table.release(detached, |stale| outside.invalidate(key, &[stale])) {
-            Ok(()) => self.claims.release(claim),
-            Err(_) => {
-                // The claim is kept on purpose: the range may still be translated.
-                self.fenced.store(true, Ordering::Relaxed);
-                progress.result = Err(Error::Fenced(u32::from(self.key.slot)));
-            }
-        }
-    }
-
-    /// Keeps what a lazy unmap took out until the sync; when too much is kept, syncs.
-    fn defer<O: Outside>(
-        &self,
-        outside: &O,
-        table: &Table<M>,
-        pending: Pending,
-        progress: &mut Progress,
-    ) {
-        let overflow = self.lazy.lock().try_push(pending).err();
-        if let Some(overflow) = overflow {
-            self.settle(table, outside, overflow.element(), progress);
-            if let Err(error) = self.sync(outside)
-                && error != Error::Nothing
-            {
-                progress.result = Err(error);
-            }
-        }
-    }
-
-    /// Completes what lazy unmaps deferred. Only this serialises, and only within one domain.
-    pub(super) fn sync<O: Outside>(&self, outside: &O) -> Result<(), Error> {
-        let table = self.table.as_ref().ok_or(Error::Nothing)?;
-        let _syncing = self.syncing.lock();
-        // After the lock: whoever waited for another's sync finds its own unmaps done, or does them.
-        let batch = {
-            let mut lazy = self.lazy.lock();
-            if lazy.is_empty() {
-                drop(lazy);
-                self.check_fence()?;
-                return Err(Error::Nothing);
-            }
-            core::mem::take(&mut *lazy)
-        };
-        let stale: ArrayVec<Stale, LAZY_MAX> = batch
-            .iter()
-            .map(|pending| pending.detached.stale())
-            .collect();
-        let result = outside.invalidate(self.key, &stale);
-        for Pending { claim, detached } in batch {
-            // The invalidation has happened, or has failed, for all of them at once.
-            if table.release(detached, |_| result).is_ok() {
-                self.claims.release(claim);
-            }
-        }
-        result.map_err(|_| {
-            self.fenced.store(true, Ordering::Relaxed);
-            Error::Fenced(u32::from(self.key.slot))
-        })
+    pub(super) const fn page_shift(&self) -> u32 {
+        self.page_shift
     }
 
     /// The domain is to go: no endpoint is attached and nobody else holds it.
@@ -412,7 +271,7 @@ impl<M: Memory> Domain<M> {
         let Some(table) = self.table.take() else {
             return Ok(());
         };
-        for Pending { detached, .. } in core::mem::take(&mut *self.lazy.lock()) {
+        for detached in core::mem::take(&mut *self.lazy.lock()) {
             // Into quarantine, which `destroy` empties after its own invalidation.
             let _ = table.release(detached, |_| Err(()));
         }
@@ -426,33 +285,5 @@ impl<M: Memory> Domain<M> {
                 Err(Error::Fenced(u32::from(key.slot)))
             }
         }
-    }
-}
-
-/// Takes a first part of the range out of the table: as far as it is mapped and the bound allows.
-fn take_out<M: Memory>(table: &Table<M>, request: Request) -> (Detached, Progress) {
-    let budget = usize::try_from(request.leaves).unwrap_or(usize::MAX);
-    let Request { iova, size, .. } = request;
-    let mut result = Ok(());
-    let mut taken = table.unmap_some(Ipa(iova), size, budget);
-    if let Err(error @ pgtable::Error::NotMapped(hole)) = taken
-        && hole.0 > iova
-    {
-        // What comes before the hole is unmapped all the same.
-        result = Err(table_error(error));
-        taken = table.unmap_some(Ipa(iova), hole.0.wrapping_sub(iova), budget);
-    }
-    match taken {
-        Ok((bytes, detached)) => {
-            let stride = detached.stale().stride().max(1);
-            let leaves = bytes.checked_div(stride).unwrap_or(bytes);
-            let progress = Progress {
-                bytes,
-                leaves: leaves.min(request.leaves),
-                result,
-            };
-            (detached, progress)
-        }
-        Err(error) => (Detached::empty(), Progress::failed(table_error(error))),
     }
 }

@@ -26,18 +26,17 @@ const LOST: usize = usize::MAX;
 /// The table.
 #[derive(Debug)]
 pub struct Joins {
-    units: usize,
-    words: Box<[AtomicUsize]>,
+    /// By domain, then by SMMU.
+    rows: Box<[Box<[AtomicUsize]>]>,
 }
 
 impl Joins {
     /// For a machine with so many SMMUs.
     #[must_use]
     pub fn new(units: usize) -> Self {
-        let words = units.saturating_mul(MAX_DOMAINS as usize);
+        let row = |_| (0..units).map(|_| AtomicUsize::new(NONE)).collect();
         Self {
-            units,
-            words: (0..words).map(|_| AtomicUsize::new(NONE)).collect(),
+            rows: (0..MAX_DOMAINS).map(row).collect(),
         }
     }
 
@@ -46,12 +45,11 @@ impl Joins {
     /// Whoever has cleared a descriptor before either finds the SMMU here, or the SMMU has yet to walk
     /// the domain's tables for the first time: a full barrier lies between the two here and in
     /// [`set`](Self::set).
-    #[inline]
+    #[inline(always)]
     pub fn of(&self, slot: u16) -> impl Iterator<Item = (usize, Join)> + '_ {
         fence(Ordering::SeqCst);
-        let first = self.units.wrapping_mul(usize::from(slot));
-        let words = self.words.get(first..).unwrap_or(&[]);
-        let words = words.iter().take(self.units).enumerate();
+        let row = self.rows.get(usize::from(slot));
+        let words = row.map_or(&[][..], |row| row).iter().enumerate();
         words.map(|(unit, word)| (unit, join(word.load(Ordering::Relaxed))))
     }
 
@@ -76,9 +74,7 @@ impl Joins {
     }
 
     fn word(&self, unit: usize, slot: u16) -> Option<&AtomicUsize> {
-        let first = self.units.checked_mul(usize::from(slot))?;
-        let at = first.checked_add(unit)?;
-        self.words.get(at).filter(|_| unit < self.units)
+        self.rows.get(usize::from(slot))?.get(unit)
     }
 }
 

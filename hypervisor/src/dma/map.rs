@@ -2,13 +2,13 @@
 
 use super::Error;
 use super::domain::{Domain, Progress, Request, table_error};
-use super::outside::{ExtentKind, Fixed, Outside};
+use super::outside::{ExtentKind, Fixed, Outside, Piece};
 use super::steps::Steps;
-use pgtable::{Access, Attrs, Execute, Ipa, Memory, MemoryType, Pa, Table};
-use stagegate_abi::{ListEntry, Prot};
+use pgtable::{Access, Attrs, Config, Execute, Ipa, Leaf, Memory, MemoryType, Pa, Table};
+use stagegate_abi::{ListEntry, PAGE_SIZE, Prot};
 
-/// Pieces of a list that are checked and mapped at once.
-pub const CHUNK: usize = 32;
+/// Pieces of a list that are read and mapped at once.
+pub const CHUNK: usize = 64;
 
 /// How far a list came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,11 @@ impl ListProgress {
         self.leaves = self.leaves.saturating_add(leaves);
     }
 
-    pub(super) fn failed(mut self, error: Error) -> Self {
-        self.result = Err(error);
-        self
+    pub(super) const fn failed(error: Error) -> Self {
+        Self {
+            result: Err(error),
+            ..Self::NONE
+        }
     }
 }
 
@@ -59,7 +61,7 @@ const fn memory_type(prot: Prot) -> MemoryType {
     }
 }
 
-const fn encode(prot: Prot) -> Attrs {
+const fn attrs(prot: Prot) -> Attrs {
     let access = match (prot.contains(Prot::READ), prot.contains(Prot::WRITE)) {
         (true, false) => Access::Read,
         (false, _) => Access::Write,
@@ -73,31 +75,49 @@ const fn encode(prot: Prot) -> Attrs {
     Attrs::new(memory_type(prot), access, execute)
 }
 
-/// Attributes for every protection: a load is quicker than the questions.
-static ATTRS: [Attrs; 64] = {
-    let mut table = [Attrs::DMA; 64];
-    let mut bits = 0u16;
-    while bits < 64 {
-        // Evaluated by the compiler.
-        #[allow(clippy::indexing_slicing)]
-        {
-            table[bits as usize] = encode(Prot::from_bits_truncate(bits));
-        }
-        bits = bits.wrapping_add(1);
-    }
-    table
-};
+/// Leaves for every protection: a load is quicker than the questions.
+#[derive(Debug)]
+pub(super) struct Leaves([Leaf; 64]);
 
-#[inline]
-fn attrs(prot: Prot) -> Attrs {
-    // `Prot` has six bits.
-    let found = ATTRS.get(usize::from(prot.bits()));
-    found.copied().unwrap_or(Attrs::DMA)
+impl Leaves {
+    pub(super) fn of(config: &Config) -> Self {
+        let leaf = |bits| config.leaf(attrs(Prot::from_bits_truncate(bits as u16)));
+        Self(core::array::from_fn(leaf))
+    }
+
+    #[inline(always)]
+    pub(super) fn get(&self, prot: Prot) -> Option<Leaf> {
+        self.0.get(usize::from(prot.bits())).copied()
+    }
 }
 
 impl<M: Memory> Domain<M> {
-    #[inline]
-    pub(super) fn map<O: Outside<Frames = M>>(
+    /// The short way for the usual call, one page of RAM: whether it was mapped. If not, nothing has
+    /// changed, and [`map`](Self::map) says why.
+    #[inline(always)]
+    pub(super) fn map_page<O: Outside>(
+        &self,
+        outside: &O,
+        leaves: &Leaves,
+        iova: u64,
+        ipa: u64,
+        prot: Prot,
+    ) -> bool {
+        let Some(table) = self.usable(iova) else {
+            return false;
+        };
+        let (Some(piece), false) = (outside.ram(Ipa(ipa)), prot.contains(Prot::MMIO)) else {
+            return false;
+        };
+        let (Some(pa), Some(leaf)) = (piece.place(ipa, PAGE_SIZE), leaves.get(prot)) else {
+            return false;
+        };
+        ipa & PAGE_SIZE.wrapping_sub(1) == 0 && table.map_page(Ipa(iova), pa, leaf)
+    }
+
+    /// Maps piece by piece; waits once for lazy unmaps in the way.
+    #[inline(never)]
+    pub(super) fn map<O: Outside>(
         &self,
         outside: &O,
         fixed: &[Fixed],
@@ -109,98 +129,92 @@ impl<M: Memory> Domain<M> {
             Ok(table) => table,
             Err(error) => return Progress::failed(error),
         };
-        let claim = match self.claim(outside, request.iova, request.size) {
-            Ok(claim) => claim,
-            Err(error) => return Progress::failed(error),
-        };
-        let map = |iova, pa, size| table.map(iova, pa, size, attrs(prot));
-        let progress = match self.map_whole(map, outside, request, ipa, prot) {
-            Some(progress) => progress,
-            None => map_steps(table, outside, request, ipa, prot),
-        };
-        self.claims.release(claim);
+        let mut progress = map_steps(table, outside, request, ipa, prot);
+        if progress.result == Err(Error::Busy) {
+            if let Err(error) = self.settle_lazy(outside) {
+                progress.result = Err(error);
+                return progress;
+            }
+            let rest = map_steps(
+                table,
+                outside,
+                request.after(&progress),
+                ipa.wrapping_add(progress.bytes),
+                prot,
+            );
+            progress.add(&rest);
+        }
         progress
     }
 
-    /// Maps all at once, if that is within the bound and one extent: the usual case.
-    #[inline]
-    fn map_whole<O: Outside>(
+    /// Maps the pieces of `list` (addresses are IPAs) one after the other.
+    pub(super) fn map_list<O: Outside<Frames = M>>(
         &self,
-        map: impl FnOnce(Ipa, Pa, u64) -> Result<(), pgtable::Error>,
         outside: &O,
-        request: Request,
-        ipa: u64,
+        fixed: &[Fixed],
+        mut request: Request,
+        list: &[ListEntry],
         prot: Prot,
-    ) -> Option<Progress> {
-        let Request { iova, size, .. } = request;
-        if !self.fits(request) {
-            return None;
+    ) -> ListProgress {
+        let mut done = ListProgress::NONE;
+        let mut rest = list;
+        loop {
+            let pages = self.map_pages(outside, fixed, request, rest, prot);
+            let bytes = pages.wrapping_shl(self.page_shift());
+            done.add(pages as u32, bytes, pages);
+            request = request.past(bytes, pages);
+            rest = rest.get(pages as usize..).unwrap_or(&[]);
+            // What is more than a page, or no RAM, or something is the matter with.
+            let Some((entry, others)) = rest.split_first().filter(|_| request.leaves != 0) else {
+                return done;
+            };
+            request.size = entry.size;
+            let step = self.map(outside, fixed, request, entry.address, prot);
+            let whole = step.result.is_ok() && step.bytes == entry.size;
+            done.add(u32::from(whole), step.bytes, step.leaves);
+            if !whole {
+                done.extra = step.bytes;
+                done.result = step.result;
+                return done;
+            }
+            request = request.past(step.bytes, step.leaves);
+            rest = others;
         }
-        let pa = match outside.ram(Ipa(ipa), size) {
-            Some(pa) if (ipa | pa.0) & self.page_mask() == 0 && !prot.contains(Prot::MMIO) => pa,
-            _ => whole(outside, ipa, size, self.page_mask(), prot)?,
-        };
-        Some(match map(Ipa(iova), pa, size) {
-            Ok(()) => Progress::whole(size, self.pages(size)),
-            Err(error) => Progress::failed(table_error(error)),
-        })
     }
 
-    /// Maps the pieces of `list` (at most [`CHUNK`], addresses are IPAs) one after the other.
-    pub(super) fn map_list<O: Outside<Frames = M>>(
+    /// Maps the entries at the start of `list` that are single pages of RAM, and says how many.
+    #[inline(never)]
+    fn map_pages<O: Outside>(
         &self,
         outside: &O,
         fixed: &[Fixed],
         request: Request,
         list: &[ListEntry],
         prot: Prot,
-    ) -> ListProgress {
-        let none = ListProgress::NONE;
-        let table = match self.check(fixed, request.iova, request.size) {
-            Ok(table) => table,
-            Err(error) => return none.failed(error),
+    ) -> u64 {
+        let most = (list.len() as u64).min(request.leaves);
+        let size = most.wrapping_shl(self.page_shift());
+        let Ok(table) = self.check(fixed, request.iova, size) else {
+            return 0;
         };
-        let claim = match self.claim(outside, request.iova, request.size) {
-            Ok(claim) => claim,
-            Err(error) => return none.failed(error),
-        };
-        let progress = self.map_entries(table, outside, request, list, prot);
-        self.claims.release(claim);
-        progress
-    }
-
-    /// Maps the list entry by entry until one fails or the bound is reached.
-    fn map_entries<O: Outside>(
-        &self,
-        table: &Table<M>,
-        outside: &O,
-        request: Request,
-        list: &[ListEntry],
-        prot: Prot,
-    ) -> ListProgress {
-        let mut done = ListProgress::NONE;
-        // Its barrier, when it is dropped, is for all entries.
-        let mut batch = table.batch(attrs(prot));
-        for entry in list {
-            let part = Request {
-                iova: request.iova.wrapping_add(done.bytes),
-                size: entry.size,
-                leaves: request.leaves.saturating_sub(done.leaves),
-            };
-            let map = |iova, pa, size| batch.map(iova, pa, size);
-            let step = match self.map_whole(map, outside, part, entry.address, prot) {
-                Some(step) => step,
-                None => map_steps(table, outside, part, entry.address, prot),
-            };
-            let whole = step.bytes == entry.size;
-            done.add(u32::from(whole), step.bytes, step.leaves);
-            if !whole || step.result.is_err() {
-                done.extra = step.bytes;
-                done.result = step.result;
-                break;
-            }
+        if prot.contains(Prot::MMIO) {
+            return 0;
         }
-        done
+        let list = list.get(..most as usize).unwrap_or(list);
+        let mut piece = Piece::NONE;
+        let pages = list.iter().map_while(move |entry| {
+            let ListEntry { address, size } = *entry;
+            if size != PAGE_SIZE {
+                return None;
+            }
+            // A page of the machine is a page of the guest, in a piece of whole pages: that it is one
+            // is looked at when it is mapped.
+            piece.place(address, PAGE_SIZE).or_else(|| {
+                piece = outside.ram(Ipa(address)).filter(Piece::is_aligned)?;
+                piece.place(address, PAGE_SIZE)
+            })
+        });
+        table.batch(attrs(prot)).pages(Ipa(request.iova), pages) as u64
     }
 }
 
@@ -246,13 +260,6 @@ fn map_steps<M: Memory, O: Outside>(
         }
     }
     progress
-}
-
-/// Where a range is, if the VM owns it in one piece.
-#[inline(never)]
-fn whole<O: Outside>(outside: &O, ipa: u64, size: u64, mask: u64, prot: Prot) -> Option<Pa> {
-    let (pa, len) = owned(outside, ipa, size, mask, prot).ok()?;
-    (len == size).then_some(pa)
 }
 
 /// Where an IPA is and how many bytes from there on may be mapped, if the VM owns them.

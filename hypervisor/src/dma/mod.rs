@@ -4,15 +4,15 @@
 //!
 //! ```text
 //!   hypercall ─┐                 ┌─ Domain ── pgtable::Table      (map, unmap: no lock)
-//!              ├─ VmDma (one/VM) ┤    └ claims, lazy list, sync    (sync: serialised)
+//!              ├─ VmDma (one/VM) ┤    └ lazy list, sync            (sync: serialised)
 //!   viommu ────┘                 └─ endpoints ── Outside: stage 2 of the VM, SMMU
 //! ```
 //!
 //! * An address that a guest names is looked up in the VM's own stage 2, extent by extent, before a
 //!   descriptor is written ([`Outside::lookup`]).
 //! * Map takes no lock. What keeps two calls, or a call and a translation that the SMMU may still
-//!   remember, apart is a [claim](claims) on the range.
-//! * An unmap's pages of table and its range stay claimed until the invalidation has completed; a
+//!   remember, apart is that `pgtable` claims the entries of a range.
+//! * An unmap's pages of table and its entries stay claimed until the invalidation has completed; a
 //!   failed invalidation fences the domain and keeps them for good.
 //! * Work per call is at most [`stagegate_abi::LEAVES_PER_CALL`] leaves; callers loop.
 //! * Nothing here asks whether the SMMU is powered: a map never needs it, and an unmap's
@@ -30,7 +30,6 @@
 )]
 
 mod attach;
-pub mod claims;
 mod domain;
 mod error;
 pub mod events;
@@ -42,6 +41,7 @@ mod steps;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod unmap;
 mod vm;
 
 pub use domain::{Domain, DomainKey, Progress};
@@ -50,7 +50,7 @@ pub use events::EventRing;
 pub use joins::{Join, Joins};
 pub use map::{CHUNK, ListProgress};
 pub use outside::{
-    EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, NotRam, Outside,
+    EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, NotRam, Outside, Piece,
     PowerReport, Target,
 };
 pub use vm::{DomainKind, MAX_DOMAINS, Policy, VmDma};

@@ -2,7 +2,7 @@
 
 use super::DomainKey;
 use pgtable::{Config, Ipa, Memory, Pa, Stale};
-use stagegate_abi::{PowerState, SmmuPower, StatsPage};
+use stagegate_abi::{PAGE_SIZE, PowerState, SmmuPower, StatsPage};
 
 /// What stands behind an IPA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,53 @@ pub struct Fixed {
     pub pa: Pa,
     /// Bytes, whole pages.
     pub size: u64,
+}
+
+impl Fixed {
+    /// The first IOVA beyond it.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.iova.saturating_add(self.size)
+    }
+}
+
+/// Writable RAM of the VM that is in one piece for the guest and in the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Where it begins for the guest.
+    pub ipa: Ipa,
+    /// Where it begins in the machine.
+    pub pa: Pa,
+    /// Bytes.
+    pub len: u64,
+}
+
+impl Piece {
+    /// Nowhere.
+    pub const NONE: Self = Self {
+        ipa: Ipa(0),
+        pa: Pa(0),
+        len: 0,
+    };
+
+    /// Whether pages are pages on both sides.
+    #[must_use]
+    pub const fn is_aligned(&self) -> bool {
+        (self.ipa.0 | self.pa.0) & PAGE_SIZE.wrapping_sub(1) == 0
+    }
+
+    /// Where `size` bytes at `ipa` are in the machine, if they lie in here.
+    #[must_use]
+    #[inline(always)]
+    pub const fn place(&self, ipa: u64, size: u64) -> Option<Pa> {
+        let offset = ipa.wrapping_sub(self.ipa.0);
+        // An address below the piece is a very large offset.
+        if offset < self.len && size <= self.len.wrapping_sub(offset) {
+            Some(Pa(self.pa.0.wrapping_add(offset)))
+        } else {
+            None
+        }
+    }
 }
 
 /// What becomes of an endpoint's transactions.
@@ -98,11 +145,11 @@ pub trait Outside: Sync {
     /// Looks an IPA up in the VM's stage 2; `None` where the VM owns nothing.
     fn lookup(&self, ipa: Ipa) -> Option<Extent>;
 
-    /// The short way to where `size` bytes of the VM's RAM are, if they are writable for it and
-    /// contiguous; `None` leaves the question to [`lookup`](Self::lookup).
+    /// The piece of the VM's RAM that `ipa` lies in; `None` leaves the question to
+    /// [`lookup`](Self::lookup).
     #[inline]
-    fn ram(&self, ipa: Ipa, size: u64) -> Option<Pa> {
-        let _ = (ipa, size);
+    fn ram(&self, ipa: Ipa) -> Option<Piece> {
+        let _ = ipa;
         None
     }
 

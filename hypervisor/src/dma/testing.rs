@@ -76,10 +76,12 @@ impl Outside for Machine {
     }
 
     /// For the first of the two pieces, so that both ways are taken.
-    fn ram(&self, ipa: Ipa, size: u64) -> Option<Pa> {
-        let offset = ipa.0.checked_sub(RAM)?;
-        let end = ipa.0.checked_add(size)?;
-        (end <= RAM_SPLIT).then(|| Pa(RAM_PA + offset))
+    fn ram(&self, ipa: Ipa) -> Option<Piece> {
+        (RAM..RAM_SPLIT).contains(&ipa.0).then_some(Piece {
+            ipa: Ipa(RAM),
+            pa: Pa(RAM_PA),
+            len: RAM_SPLIT - RAM,
+        })
     }
 
     fn lookup(&self, ipa: Ipa) -> Option<Extent> {

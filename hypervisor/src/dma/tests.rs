@@ -371,10 +371,44 @@ fn a_list_stops_at_the_bound_and_at_a_bad_entry() {
     let progress = vm.map_list(id, BLOCK * 8, &list, RW, 512);
     assert_eq!((progress.entries, progress.bytes), (1, PAGE));
     assert_eq!(progress.result, Err(Error::NotOwned(0)));
-    for bad in [entry(RAM, 0), entry(RAM, 1), entry(RAM, u64::MAX - 0xfff)] {
+    for bad in [
+        entry(RAM, 0),
+        entry(RAM, 1),
+        entry(RAM, u64::MAX - 0xfff),
+        entry(RAM + 8, PAGE),
+        entry(RAM_SPLIT - 8, PAGE),
+    ] {
         let progress = vm.map_list(id, BLOCK * 9, &[entry(RAM, PAGE), bad], RW, 512);
         assert!(progress.result.is_err());
-        assert_eq!(progress.bytes, 0);
+        assert_eq!((progress.entries, progress.bytes), (1, PAGE));
+        assert_eq!(progress.extra, 0);
+        done(vm.unmap(id, BLOCK * 9, PAGE, false));
+    }
+}
+
+#[test]
+fn a_list_waits_for_lazy_unmaps_and_goes_round_nothing_else() {
+    let vm = vm();
+    let id = paging(&vm);
+    let list = [ListEntry {
+        address: RAM,
+        size: PAGE,
+    }; 4];
+    done(vm.map(id, 2 * PAGE, RAM, PAGE, RW));
+    done(vm.unmap(id, 2 * PAGE, PAGE, true));
+    vm.outside().take();
+    let progress = vm.map_list(id, 0, &list, RW, 512);
+    assert_eq!((progress.entries, progress.result), (4, Ok(())));
+    assert_eq!(vm.outside().take().len(), 1, "one invalidation");
+    // In its way is what is mapped, and what is mapped for good.
+    for (iova, error) in [
+        (BLOCK - 2 * PAGE, Error::Mapped(BLOCK)),
+        (DOORBELL - 2 * PAGE, Error::Reserved(DOORBELL)),
+        ((1 << 39) - 2 * PAGE, Error::Range(1 << 39)),
+    ] {
+        let _ = vm.map(id, BLOCK, RAM, PAGE, RW);
+        let progress = vm.map_list(id, iova, &list, RW, 512);
+        assert_eq!((progress.entries, progress.result), (2, Err(error)));
     }
 }
 
@@ -524,7 +558,7 @@ fn cpus_map_and_unmap_side_by_side() {
                 let iova = cpu * 64 * PAGE;
                 for round in 0..rounds {
                     let lazy = (round + cpu) % 2 == 0;
-                    // A neighbour's sync may hold the claims for a moment.
+                    // Two may want to make the same table.
                     retry(|| vm.map(id, iova, RAM + cpu * BLOCK, 16 * PAGE, RW));
                     assert_eq!(
                         translate(vm, id, iova + PAGE).map(|(pa, ..)| pa),

@@ -2,7 +2,7 @@
 
 use super::domain::{Domain, DomainKey, Progress, Request};
 use super::events::EventRing;
-use super::map::ListProgress;
+use super::map::{Leaves, ListProgress};
 use super::outside::{EndpointInfo, Fixed, Outside, PowerReport, Target};
 use super::{Error, attach::Endpoint};
 use alloc::vec::Vec;
@@ -58,6 +58,7 @@ pub struct VmDma<O: Outside> {
     pub(super) vm: u16,
     pub(super) config: Config,
     pub(super) fixed: Vec<Fixed>,
+    leaves: Leaves,
     pub(super) policy: Policy,
     /// Whether endpoints in no domain use the VM's own tables. Changes under `control` only.
     pub(super) bypass: AtomicBool,
@@ -87,6 +88,7 @@ impl<O: Outside> VmDma<O> {
             // Guests unmap what they mapped, page by page: groups would only be in the way.
             config: config.with_contiguous(false),
             fixed: fixed.into(),
+            leaves: Leaves::of(&config),
             policy,
             bypass: AtomicBool::new(!policy.strict),
             endpoints: endpoints.iter().copied().map(Endpoint::new).collect(),
@@ -131,9 +133,26 @@ impl<O: Outside> VmDma<O> {
     }
 
     /// Maps up to `size` bytes at `iova` to `ipa` and says how many.
-    #[inline]
     pub fn map(&self, id: u32, iova: u64, ipa: u64, size: u64, prot: Prot) -> Progress {
         self.map_limited(id, iova, ipa, size, prot, stagegate_abi::LEAVES_PER_CALL)
+    }
+
+    /// The short way for the usual MAP, one page of RAM: whether it was mapped. If not, nothing has changed,
+    /// and [`map`](Self::map) says why.
+    #[inline(always)]
+    pub fn map_page(&self, id: u32, iova: u64, ipa: u64, prot: Prot) -> bool {
+        self.hold(id).is_ok_and(|held| match held.as_ref() {
+            Some(domain) => domain.map_page(&self.outside, &self.leaves, iova, ipa, prot),
+            None => false,
+        })
+    }
+
+    /// The short way for the usual UNMAP, one page at once: what became of it. `None` if nothing has
+    /// changed; [`unmap`](Self::unmap) says why.
+    #[inline(always)]
+    pub fn unmap_page(&self, id: u32, iova: u64) -> Option<Result<(), Error>> {
+        let held = self.hold(id).ok()?;
+        held.as_ref()?.unmap_page(&self.outside, iova)
     }
 
     /// As [`map`](Self::map), writing at most `leaves` leaves.
@@ -146,24 +165,25 @@ impl<O: Outside> VmDma<O> {
         prot: Prot,
         leaves: u64,
     ) -> Progress {
-        let held = match self.hold(id) {
-            Ok(held) => held,
-            Err(error) => return Progress::failed(error),
-        };
-        let Some(domain) = held.as_ref() else {
-            return Progress::failed(Error::NoDomain(id));
-        };
-        domain.map(
-            &self.outside,
-            &self.fixed,
-            Request { iova, size, leaves },
-            ipa,
-            prot,
-        )
+        let request = Request { iova, size, leaves };
+        self.within(id, |domain| {
+            domain.map(&self.outside, &self.fixed, request, ipa, prot)
+        })
     }
 
-    /// Maps the pieces of a list (at most [`super::CHUNK`], addresses are IPAs) one after the other from `iova`
-    /// on, writing at most `leaves` leaves.
+    /// What `work` does in a domain.
+    fn within(&self, id: u32, work: impl FnOnce(&Domain<O::Frames>) -> Progress) -> Progress {
+        match self.hold(id) {
+            Ok(held) => match held.as_ref() {
+                Some(domain) => work(domain),
+                None => Progress::failed(Error::NoDomain(id)),
+            },
+            Err(error) => Progress::failed(error),
+        }
+    }
+
+    /// Maps the pieces of a list (addresses are IPAs) one after the other from `iova` on, writing at most
+    /// `leaves` leaves.
     pub fn map_list(
         &self,
         id: u32,
@@ -172,36 +192,19 @@ impl<O: Outside> VmDma<O> {
         prot: Prot,
         leaves: u64,
     ) -> ListProgress {
-        let none = ListProgress::NONE;
-        let mut size = 0u64;
-        for entry in list {
-            let page = self.config.page_size();
-            let sum = size.checked_add(entry.size);
-            let (Some(sum), false) = (sum, entry.size == 0) else {
-                return none.failed(Error::Range(entry.address));
-            };
-            if entry.size & page.wrapping_sub(1) != 0 {
-                return none.failed(Error::Misaligned(entry.size));
-            }
-            size = sum;
-        }
-        match self.hold(id) {
-            Err(error) => none.failed(error),
-            Ok(held) => match held.as_ref() {
-                None => none.failed(Error::NoDomain(id)),
-                Some(domain) => domain.map_list(
-                    &self.outside,
-                    &self.fixed,
-                    Request { iova, size, leaves },
-                    list,
-                    prot,
-                ),
-            },
+        let size = 0;
+        let request = Request { iova, size, leaves };
+        let held = match self.hold(id) {
+            Ok(held) => held,
+            Err(error) => return ListProgress::failed(error),
+        };
+        match held.as_ref() {
+            Some(domain) => domain.map_list(&self.outside, &self.fixed, request, list, prot),
+            None => ListProgress::failed(Error::NoDomain(id)),
         }
     }
 
     /// Unmaps up to `size` bytes at `iova` and says how many. Unless `lazy`, no SMMU uses them any more.
-    #[inline]
     pub fn unmap(&self, id: u32, iova: u64, size: u64, lazy: bool) -> Progress {
         self.unmap_limited(id, iova, size, lazy, stagegate_abi::LEAVES_PER_CALL)
     }
@@ -215,19 +218,10 @@ impl<O: Outside> VmDma<O> {
         lazy: bool,
         leaves: u64,
     ) -> Progress {
-        let held = match self.hold(id) {
-            Ok(held) => held,
-            Err(error) => return Progress::failed(error),
-        };
-        let Some(domain) = held.as_ref() else {
-            return Progress::failed(Error::NoDomain(id));
-        };
-        domain.unmap(
-            &self.outside,
-            &self.fixed,
-            Request { iova, size, leaves },
-            lazy,
-        )
+        let request = Request { iova, size, leaves };
+        self.within(id, |domain| {
+            domain.unmap(&self.outside, &self.fixed, request, lazy)
+        })
     }
 
     /// Remembers that a mapping begins at `iova`, until that page is unmapped.

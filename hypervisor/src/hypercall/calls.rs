@@ -2,8 +2,8 @@
 
 use crate::dma::{DomainKind, Error, GuestMemory, Outside, Progress, VmDma};
 use stagegate_abi::{
-    AllocFlags, DeviceFlags, Features, Function, REVISION_MAJOR, REVISION_MINOR, Reply, Request,
-    SVE_HINT, StatsPage, Status, UID, UnmapFlags,
+    AllocFlags, DeviceFlags, Features, Function, PAGE_SIZE, REVISION_MAJOR, REVISION_MINOR, Reply,
+    Request, SVE_HINT, StatsPage, Status, UID, UnmapFlags,
 };
 
 /// Whether a function id is one of this interface; the SVE hint does not matter.
@@ -31,12 +31,18 @@ pub const fn identity(x0: u64) -> Option<Reply> {
     }
 }
 
-/// Whether a function id is MAP or UNMAP, which have the second shortest way.
+/// Whether a function id is MAP; [`Calls::map_page`] is its shortest way.
 #[must_use]
-#[inline]
-pub const fn is_mapping(x0: u64) -> bool {
-    let id = x0 as u32 & !SVE_HINT;
-    id == Function::Map.id() || id == Function::Unmap.id()
+#[inline(always)]
+pub const fn is_map(x0: u64) -> bool {
+    x0 as u32 & !SVE_HINT == Function::Map.id()
+}
+
+/// Whether a function id is UNMAP; [`Calls::unmap_page`] is its shortest way.
+#[must_use]
+#[inline(always)]
+pub const fn is_unmap(x0: u64) -> bool {
+    x0 as u32 & !SVE_HINT == Function::Unmap.id()
 }
 
 /// What the calls of one VM act on. Made once per VM; calls may come from all of its vCPUs at once.
@@ -72,34 +78,51 @@ impl<'a, O: Outside, G: GuestMemory> Calls<'a, O, G> {
         }
     }
 
-    /// As [`handle`](Self::handle), for MAP and UNMAP alone ([`is_mapping`]).
-    #[inline]
-    pub fn mapping(&self, registers: &[u64; 8]) -> Reply {
-        let [x0, ..] = *registers;
-        let request = if x0 as u32 & !SVE_HINT == Function::Map.id() {
-            Request::map(registers)
-        } else {
-            Request::unmap(registers)
-        };
-        match request {
-            Ok(request) => self
-                .short(&request)
-                .unwrap_or(Reply::status(Status::NotSupported)),
-            Err(status) => Reply::status(status),
+    /// Answers the usual MAP, one page of RAM. `None` for everything else: then nothing has changed.
+    #[inline(always)]
+    pub fn map_page(&self, registers: &[u64; 8]) -> Option<Reply> {
+        match Request::map(registers) {
+            Ok(Request::Map {
+                domain,
+                iova,
+                ipa,
+                size: PAGE_SIZE,
+                prot,
+            }) => self
+                .dma
+                .map_page(domain, iova, ipa, prot)
+                .then_some(Reply::ok(PAGE_SIZE, 0, 0)),
+            _ => None,
         }
     }
 
-    /// Answers MAP and UNMAP.
+    /// Answers the usual UNMAP, one page at once. `None` for everything else: then nothing has changed.
     #[inline(always)]
-    fn short(&self, request: &Request) -> Option<Reply> {
-        let done = match *request {
+    pub fn unmap_page(&self, registers: &[u64; 8]) -> Option<Reply> {
+        match Request::unmap(registers) {
+            Ok(Request::Unmap {
+                domain,
+                iova,
+                size: PAGE_SIZE,
+                flags,
+            }) if flags.is_empty() => Some(match self.dma.unmap_page(domain, iova)? {
+                Ok(()) => Reply::ok(PAGE_SIZE, 0, 0),
+                Err(error) => Reply::partial(error.status(), PAGE_SIZE, 0),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Answers a decoded call.
+    pub fn answer(&self, request: Request) -> Reply {
+        let result = match request {
             Request::Map {
                 domain,
                 iova,
                 ipa,
                 size,
                 prot,
-            } => self.dma.map(domain, iova, ipa, size, prot),
+            } => return progress(self.dma.map(domain, iova, ipa, size, prot)),
             Request::Unmap {
                 domain,
                 iova,
@@ -107,20 +130,7 @@ impl<'a, O: Outside, G: GuestMemory> Calls<'a, O, G> {
                 flags,
             } => {
                 let lazy = flags.contains(UnmapFlags::LAZY);
-                self.dma.unmap(domain, iova, size, lazy)
-            }
-            _ => return None,
-        };
-        Some(progress(done))
-    }
-
-    /// Answers a decoded call.
-    pub fn answer(&self, request: Request) -> Reply {
-        let result = match request {
-            Request::Map { .. } | Request::Unmap { .. } => {
-                return self
-                    .short(&request)
-                    .unwrap_or(Reply::status(Status::NotSupported));
+                return progress(self.dma.unmap(domain, iova, size, lazy));
             }
             Request::MapSg {
                 domain,

@@ -31,19 +31,23 @@ const fn check(page: u64, count: u32, most: u32) -> Result<(), Status> {
 /// The entries at the start of a list, at most `most`, that continue one another; their address and
 /// their bytes.
 fn adjoining(list: &[ListEntry], most: usize) -> Option<(&[ListEntry], u64, u64)> {
-    let first = list.first()?;
-    let (mut end, mut size, mut count) = (first.address.checked_add(first.size), first.size, 1);
-    for entry in list.iter().take(most).skip(1) {
-        let Some(sum) = size.checked_add(entry.size) else {
-            break;
-        };
-        if Some(entry.address) != end {
+    let (first, others) = list.get(..most).unwrap_or(list).split_first()?;
+    // An empty entry, or one beyond the end of all addresses, goes alone.
+    let others = if first.size == 0 { &[] } else { others };
+    let mut end = first.address.saturating_add(first.size);
+    let mut count = 1usize;
+    for entry in others {
+        let after = end.wrapping_add(entry.size);
+        if entry.address != end || after <= end {
             break;
         }
-        end = entry.address.checked_add(entry.size);
-        size = sum;
-        count = usize::saturating_add(count, 1);
+        end = after;
+        count = count.wrapping_add(1);
     }
+    let size = match count {
+        1 => first.size,
+        _ => end.wrapping_sub(first.address),
+    };
     Some((list.get(..count)?, first.address, size))
 }
 
@@ -109,13 +113,15 @@ impl<O: Outside, G: GuestMemory> Calls<'_, O, G> {
                 together = false;
                 continue;
             }
+            if step.result.is_ok() && step.bytes == size {
+                done.add(run.len() as u32, step.bytes, step.leaves);
+                continue;
+            }
             let (entries, extra) = whole_entries(run, step.bytes);
             done.add(entries, step.bytes, step.leaves);
-            if step.bytes != size || step.result.is_err() {
-                done.extra = extra;
-                done.result = step.result;
-                break;
-            }
+            done.extra = extra;
+            done.result = step.result;
+            break;
         }
         done
     }

@@ -20,7 +20,7 @@ mod list;
 #[cfg(test)]
 mod tests;
 
-pub use calls::{Calls, identity, is_mapping, is_ours};
+pub use calls::{Calls, identity, is_map, is_ours, is_unmap};
 
 use crate::dma::{GuestMemory, NotRam};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};

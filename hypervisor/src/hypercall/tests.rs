@@ -154,7 +154,7 @@ fn lists_in_one_call_read_each_entry_once() {
         prot: RW,
     });
     assert_eq!(reply, [0, 256, 256 * PAGE, 0]);
-    assert_eq!(guest.ram.reads.get(), 8, "chunks of 32, no second read");
+    assert_eq!(guest.ram.reads.get(), 4, "chunks of 64, no second read");
     for (n, (address, _)) in entries.iter().enumerate() {
         let iova = BLOCK + n as u64 * PAGE;
         let found = translate(&guest.dma, domain, iova).unwrap().0;

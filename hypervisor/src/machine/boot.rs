@@ -234,6 +234,7 @@ fn publish_cpus(order: &[u64], vms: &[&'static super::vm::Vm]) {
                 emergency_top: emergency.as_ptr_range().end as u64,
                 index,
                 mpidr,
+                slot: pgtable::Slot::of(index),
                 vcpu: homes(index),
             };
             &*Box::leak(Box::new(record))

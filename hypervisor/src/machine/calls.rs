@@ -1,12 +1,15 @@
 //! Hypercalls: PSCI and SMCCC discovery, then Stagegate's own services.
 
+use super::guest_dma::Side;
 use super::life::{self, Ending};
+use super::ram::GuestRam;
 use super::run;
 use super::vcpu::VcpuRef;
-use crate::arch::vectors::Frame;
-use crate::hypercall;
+use crate::arch::vectors::{CallFrame, Frame};
+use crate::hypercall::{self, Calls};
 use crate::psci::{self, Outcome, SUCCESS};
 use crate::scmi::SMC_ID;
+use stagegate_abi::Reply;
 
 /// SMCCC's answer to a function nobody knows.
 const NOT_SUPPORTED: u64 = u64::MAX;
@@ -21,17 +24,32 @@ pub fn call(me: VcpuRef, frame: &mut Frame) {
     }
 }
 
-/// MAP and UNMAP by HVC #0.
+/// MAP of one page, if that can be done at once: whether it was.
+#[inline(never)]
+pub fn map_page(frame: &mut CallFrame) -> bool {
+    at_once(frame, Calls::map_page)
+}
+
+/// UNMAP of one page, if that can be done at once: whether it was.
+#[inline(never)]
+pub fn unmap_page(frame: &mut CallFrame) -> bool {
+    at_once(frame, Calls::unmap_page)
+}
+
 #[inline(always)]
-pub fn mapping(me: VcpuRef, frame: &mut Frame) {
-    let Some(dma) = me.vm.dma.get() else {
-        frame.x[0] = NOT_SUPPORTED;
-        return;
+fn at_once(
+    frame: &mut CallFrame,
+    answer: impl FnOnce(&Calls<'static, Side, GuestRam>, &[u64; 8]) -> Option<Reply>,
+) -> bool {
+    let dma = VcpuRef::here().and_then(|me| me.vm.dma.get());
+    let (Some(dma), Some(registers)) = (dma, frame.first_chunk()) else {
+        return false;
     };
-    if let Some(registers) = frame.x.first_chunk() {
-        let reply = dma.mapping(registers);
-        frame.x[..4].copy_from_slice(&reply);
-    }
+    let Some(Reply(words)) = answer(dma.calls(), registers) else {
+        return false;
+    };
+    frame[..4].copy_from_slice(&words);
+    true
 }
 
 /// Stagegate's own services: the vendor hypervisor range, and the SCMI bell.
@@ -46,8 +64,8 @@ fn foreign(me: VcpuRef, function: u32, frame: &mut Frame) {
     match me.vm.dma.get() {
         Some(dma) if hypercall::is_ours(u64::from(function)) => {
             if let Some(registers) = frame.x.first_chunk() {
-                let reply = dma.call(registers);
-                frame.x[..4].copy_from_slice(&reply);
+                let Reply(words) = dma.calls().handle(registers);
+                frame.x[..4].copy_from_slice(&words);
             }
         }
         _ => frame.x[0] = NOT_SUPPORTED,

@@ -18,7 +18,7 @@ use super::vm::Vm;
 use crate::arch::tables::TableMemory;
 use crate::dma::{
     DomainKey, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, Join, Joins,
-    NotRam, Outside, Policy, PowerReport, Target, VmDma,
+    NotRam, Outside, Piece, Policy, PowerReport, Target, VmDma,
 };
 use crate::hypercall::Calls;
 use crate::power::evidence::{Event, Source, Word};
@@ -57,16 +57,10 @@ impl GuestDma {
         }
     }
 
-    /// A hypercall of the vendor range.
+    /// The decoder of hypercalls.
     #[inline]
-    pub fn call(&self, registers: &[u64; 8]) -> [u64; 4] {
-        self.calls.handle(registers).0
-    }
-
-    /// MAP or UNMAP, the calls that drivers make for every packet and block.
-    #[inline]
-    pub fn mapping(&self, registers: &[u64; 8]) -> [u64; 4] {
-        self.calls.mapping(registers).0
+    pub const fn calls(&self) -> &Calls<'static, Side, super::ram::GuestRam> {
+        &self.calls
     }
 
     /// A fault of one of the VM's masters, for the VM itself.
@@ -141,7 +135,6 @@ impl Side {
 
     /// Calls `each` for the SMMUs that know `key`. One that may remember it, but
     /// cannot be asked any more, is an error.
-    #[inline]
     fn everywhere(
         &self,
         key: DomainKey,
@@ -158,6 +151,27 @@ impl Side {
         }
         result
     }
+
+    /// Has the SMMUs from number `first` on forget what was unmapped.
+    #[inline(never)]
+    fn forget(&self, first: usize, key: DomainKey, stale: &[Stale]) -> Result<(), HardwareError> {
+        // One range, the usual case, needs no memory from the heap.
+        let (one, more): ([IpaRange; 1], Vec<IpaRange>);
+        let ranges: &[IpaRange] = if let [stale] = stale {
+            one = [smmus::range(stale)];
+            &one
+        } else {
+            more = stale.iter().map(smmus::range).collect();
+            &more
+        };
+        self.everywhere(key, |index, unit, domain| {
+            if index < first {
+                return Ok(());
+            }
+            let done = unit.smmu.invalidate(domain, ranges);
+            done.map(drop).map_err(|_| HardwareError::Timeout)
+        })
+    }
 }
 
 impl Outside for Side {
@@ -168,8 +182,12 @@ impl Outside for Side {
     }
 
     #[inline]
-    fn ram(&self, ipa: Ipa, size: u64) -> Option<Pa> {
-        self.vm.ram.place(ipa.0, size).map(Pa)
+    fn ram(&self, ipa: Ipa) -> Option<Piece> {
+        self.vm.ram.around(ipa.0).map(|(at, extent)| Piece {
+            ipa: Ipa(at),
+            pa: Pa(extent.start()),
+            len: extent.len(),
+        })
     }
 
     fn lookup(&self, ipa: Ipa) -> Option<Extent> {
@@ -222,21 +240,18 @@ impl Outside for Side {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn invalidate(&self, key: DomainKey, stale: &[Stale]) -> Result<(), HardwareError> {
-        // One range, the usual case, needs no memory from the heap.
-        let (one, more): ([IpaRange; 1], Vec<IpaRange>);
-        let ranges: &[IpaRange] = if let [stale] = stale {
-            one = [smmus::range(stale)];
-            &one
-        } else {
-            more = stale.iter().map(smmus::range).collect();
-            &more
+        let units: &[Unit] = smmus::units();
+        let elided = |(index, join): (usize, Join)| match (join, units.get(index)) {
+            (Join::None, _) => true,
+            (Join::Known(_), Some(unit)) => unit.smmu.elide(),
+            _ => false,
         };
-        self.everywhere(key, |_, unit, domain| {
-            let done = unit.smmu.invalidate(domain, ranges);
-            done.map(drop).map_err(|_| HardwareError::Timeout)
-        })
+        match self.joins.of(key.slot).position(|place| !elided(place)) {
+            None => Ok(()),
+            Some(first) => self.forget(first, key, stale),
+        }
     }
 
     fn close(&self, key: DomainKey) -> Result<(), HardwareError> {

@@ -67,32 +67,20 @@ impl GuestRam {
     /// without a gap.
     #[must_use]
     pub fn stretch(&self, ipa: u64) -> Option<(u64, u64)> {
-        let (at, extent) = self.piece(ipa)?;
+        let (at, extent) = self.around(ipa)?;
         let offset = ipa - at;
         Some((extent.start() + offset, extent.len() - offset))
     }
 
-    /// Physical address of `ipa` if the `len` bytes from there on are RAM
-    /// without a gap.
+    /// The piece that `ipa` lies in: where it begins for the guest, and where it
+    /// is in the machine.
     #[must_use]
     #[inline]
-    pub fn place(&self, ipa: u64, len: u64) -> Option<u64> {
-        for &(at, extent) in &self.pieces {
-            let offset = ipa.wrapping_sub(at);
-            // An address below the piece is a very large offset.
-            if offset < extent.len() {
-                let fits = len <= extent.len() - offset;
-                return fits.then(|| extent.start() + offset);
-            }
-        }
-        None
-    }
-
-    fn piece(&self, ipa: u64) -> Option<(u64, Extent)> {
-        self.pieces().find(|&(at, extent)| {
-            ipa.checked_sub(at)
-                .is_some_and(|offset| offset < extent.len())
-        })
+    pub fn around(&self, ipa: u64) -> Option<(u64, Extent)> {
+        // An address below a piece is a very large offset.
+        let mut pieces = self.pieces.iter();
+        let found = pieces.find(|(at, extent)| ipa.wrapping_sub(*at) < extent.len());
+        found.copied()
     }
 
     /// Calls `each` with the machine's place of every part of `ipa..ipa+len`
@@ -103,7 +91,7 @@ impl GuestRam {
         }
         let mut done = 0;
         while done < len {
-            let (at, extent) = self.piece(ipa + done).ok_or(NotRam(ipa))?;
+            let (at, extent) = self.around(ipa + done).ok_or(NotRam(ipa))?;
             let offset = ipa + done - at;
             let size = (extent.len() - offset).min(len - done);
             each(extent.part(offset, size).ok_or(NotRam(ipa))?, done);

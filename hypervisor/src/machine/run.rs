@@ -7,7 +7,7 @@ use super::life::{self, Ending};
 use super::vcpu::VcpuRef;
 use super::{calls, irq, mmio};
 use crate::arch::regs::{self, elr_el2, far_el2, hpfar_el2, spsr_el2};
-use crate::arch::vectors::Frame;
+use crate::arch::vectors::{CallFrame, Frame};
 use crate::hypercall;
 use crate::psci;
 use crate::trap::config;
@@ -15,42 +15,34 @@ use crate::trap::esr::{self, Exit};
 use crate::trap::inject::{self, Exception, Interrupted};
 use crate::trap::sysreg::{self, Action};
 
-/// `ESR_EL2` of HVC #0 from AArch64: class 0x16, 32-bit instruction.
-const HVC_0: u64 = 0x16 << 26 | 1 << 25;
-
-/// A synchronous exit of this CPU's vCPU. What needs nothing of the VM is
-/// answered at once, without so much as a stack frame.
-pub extern "C" fn guest_sync(frame: &mut Frame, syndrome: u64) {
-    if syndrome & 0xffff_ffff == HVC_0 {
-        let x0 = frame.x[0];
-        if let Some(value) = psci::constant(x0) {
-            frame.x[0] = value;
-            return;
-        }
-        if let Some(reply) = hypercall::identity(x0) {
-            let [x0, x1, x2, x3] = reply.0;
-            [frame.x[0], frame.x[1], frame.x[2], frame.x[3]] = [x0, x1, x2, x3];
-            return;
-        }
-        if hypercall::is_mapping(x0) {
-            return mapping(frame);
-        }
+/// HVC #0 of this CPU's vCPU: answers it and says so, if that can be done at
+/// once; otherwise all is as before.
+///
+/// What others want of the vCPU meanwhile is not looked at: they send a kick,
+/// which ends the guest's time as soon as it has begun. So no call that has
+/// consequences for its own vCPU is answered here.
+pub extern "C" fn guest_call(frame: &mut CallFrame) -> bool {
+    let [x0, ..] = *frame;
+    if hypercall::is_map(x0) {
+        return calls::map_page(frame);
     }
-    guest_sync_with_vm(frame, syndrome);
+    if hypercall::is_unmap(x0) {
+        return calls::unmap_page(frame);
+    }
+    if let Some(value) = psci::constant(x0) {
+        frame[0] = value;
+        return true;
+    }
+    let reply = hypercall::identity(x0);
+    if let Some(reply) = reply {
+        frame[..4].copy_from_slice(&reply.0);
+    }
+    reply.is_some()
 }
 
-/// MAP and UNMAP, which drivers call for every packet and block.
-#[inline(never)]
-fn mapping(frame: &mut Frame) {
-    let Some(me) = VcpuRef::here() else { return };
-    calls::mapping(me, frame);
-    finish(me, frame);
-}
-
-/// An exit that concerns the VM. Loads of the virtual interrupt controller take
-/// the second shortest way.
-#[inline(never)]
-fn guest_sync_with_vm(frame: &mut Frame, syndrome: u64) {
+/// A synchronous exit of this CPU's vCPU. Loads of the virtual interrupt
+/// controller take the second shortest way.
+pub extern "C" fn guest_sync(frame: &mut Frame, syndrome: u64) {
     if mmio::quick_load(frame, syndrome) {
         return;
     }

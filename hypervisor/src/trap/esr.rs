@@ -241,6 +241,10 @@ pub(super) const ISS_WNR: u64 = 1 << 6;
 /// ESR_ELx.IL: the trapped instruction is 32 bits long.
 const ESR_IL: u64 = 1 << 25;
 
+/// `ESR_EL2` of `hvc #0` from AArch64, bits 31:0: class 0x16, an instruction of
+/// 32 bits. The bits above are RES0 for this class.
+pub const HVC_0: u64 = 0x16 << 26 | ESR_IL;
+
 /// Length of the trapped instruction in bytes, for advancing the PC: 4, or 2
 /// for a T32 instruction of an AArch32 EL0.
 #[inline]
