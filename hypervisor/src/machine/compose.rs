@@ -129,6 +129,7 @@ fn vm(
         images,
         counters: Counters::default(),
         epoch: 0.into(),
+        torn: false.into(),
     };
     vm.map_fixed()
         .map_err(|_| Stop("its memory cannot be mapped"))?;

@@ -2,7 +2,6 @@
 //! guest that aims at nothing.
 
 use super::vcpu::VcpuRef;
-use pgtable::Lookup;
 
 use super::devices::Stored;
 use super::gic::Lrs;
@@ -154,9 +153,7 @@ fn gic(vm: &super::vm::Vm, ipa: u64) -> Option<(Region, usize)> {
 #[cold]
 fn nowhere(me: VcpuRef, frame: &Frame, abort: &DataAbort) {
     let ipa = abort.ipa.unwrap_or(0);
-    if abort.fault == Fault::Translation && me.vm.stage2.lookup(pgtable::Ipa(ipa)) != Lookup::Absent
-    {
-        // Another CPU is mapping it or has just done so: the guest tries again.
+    if abort.fault == Fault::Translation && me.vm.changing(ipa) {
         return;
     }
     if regs::vbar_el1::read() == 0 {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use pgtable::{Attrs, Config, Ipa, Pa, Stale, Walks};
+use pgtable::{Attrs, Config, Ipa, Lookup, Pa, Stale, Walks};
 use smmu::{DomainId, Mirror, Vmid, mirror};
 
 use super::smmus::{self, Place, Unit};
@@ -91,7 +91,8 @@ impl Vm {
 
     /// Unmaps what one [`map`](Self::map) mapped, and makes every walker
     /// forget it: this VM's CPUs, and its SMMUs unless they are off. If an SMMU
-    /// does not answer, its domain is fenced and the pages are kept from reuse.
+    /// does not answer, its domain is fenced, and the range and what was mapped
+    /// there are kept from reuse.
     ///
     /// # Errors
     /// It is not mapped; nothing changed.
@@ -107,12 +108,25 @@ impl Vm {
             done = done.and(mirrored.mirror.unmap(Ipa(ipa), len, forget));
         }
         if let Err(error) = done {
+            self.torn.store(true, Ordering::Relaxed);
             log::error!(
                 "{}: an SMMU does not forget what was unmapped: {error}",
                 self.name
             );
         }
         Ok(())
+    }
+
+    /// Whether a CPU that faulted at `ipa` is only to try again, because another
+    /// is mapping there or has just done so.
+    pub fn changing(&self, ipa: u64) -> bool {
+        match self.stage2.lookup(Ipa(ipa)) {
+            Lookup::Absent => false,
+            // A range that is out of use for good looks the same, and to try
+            // again would be for ever.
+            Lookup::Changing => !self.torn.load(Ordering::Relaxed),
+            Lookup::Mapped(..) => true,
+        }
     }
 
     /// Makes the SMMUs that walk the stage 2, or this mirror of it, forget what

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use pgtable::Table;
 use platform::config::GuestIommu;
@@ -124,6 +124,8 @@ pub struct Vm {
     pub counters: Counters,
     /// Value of the system counter at its last start.
     pub epoch: AtomicU64,
+    /// An SMMU did not forget what was unmapped: that is out of use for good.
+    pub torn: AtomicBool,
 }
 
 /// Why a VM cannot start.
