@@ -41,10 +41,12 @@ impl GuestDma {
     #[must_use]
     pub fn new(vm: &'static Vm, policy: Policy, viommu: bool) -> Self {
         let endpoints: Vec<u32> = vm.masters.iter().map(|master| master.endpoint).collect();
+        let units = smmus::units();
         let side = Side {
             vm,
             tables: TableMemory::bounded(QUOTA),
-            joins: Joins::new(smmus::units().len()),
+            units,
+            joins: Joins::new(units.len()),
             joining: SpinMutex::new(()),
         };
         let fixed: Vec<Fixed> = vm.messages.iter().map(Messages::doorbell).collect();
@@ -93,6 +95,7 @@ impl GuestDma {
 pub struct Side {
     vm: &'static Vm,
     tables: TableMemory,
+    units: &'static [Unit],
     /// The domains of the core at each SMMU that they are attached to.
     joins: Joins,
     /// Held while a domain is made at an SMMU.
@@ -142,7 +145,7 @@ impl Side {
     ) -> Result<(), HardwareError> {
         let mut result = Ok(());
         for (index, join) in self.joins.of(key.slot) {
-            let done = match (join, smmus::units().get(index)) {
+            let done = match (join, self.units.get(index)) {
                 (Join::None, _) => Ok(()),
                 (Join::Known(domain), Some(unit)) => each(index, unit, DomainId(domain)),
                 _ => Err(HardwareError::Timeout),
@@ -219,7 +222,7 @@ impl Outside for Side {
             return Ok(());
         };
         for &(index, link) in master.links() {
-            let Some(unit) = smmus::units().get(index) else {
+            let Some(unit) = self.units.get(index) else {
                 continue;
             };
             let done = match target {
@@ -242,8 +245,7 @@ impl Outside for Side {
 
     #[inline(always)]
     fn invalidate(&self, key: DomainKey, stale: &[Stale]) -> Result<(), HardwareError> {
-        let units: &[Unit] = smmus::units();
-        let elided = |(index, join): (usize, Join)| match (join, units.get(index)) {
+        let elided = |(index, join): (usize, Join)| match (join, self.units.get(index)) {
             (Join::None, _) => true,
             (Join::Known(_), Some(unit)) => unit.smmu.elide(),
             _ => false,
@@ -272,7 +274,7 @@ impl Outside for Side {
             return EndpointInfo::default();
         };
         let coherent = |&(index, _): &(usize, _)| {
-            smmus::units()
+            self.units
                 .get(index)
                 .is_some_and(|unit: &Unit| unit.coherent())
         };
@@ -300,7 +302,7 @@ impl Outside for Side {
     fn power_get(&self, endpoint: usize) -> PowerReport {
         let master = self.master(endpoint);
         let active = master.is_some_and(|master| master.verdict().0 == Word::Active);
-        let unit = master.and_then(|master| smmus::units().get(master.links().first()?.0));
+        let unit = master.and_then(|master| self.units.get(master.links().first()?.0));
         let smmu = match unit.map(|unit| unit.smmu.state()) {
             Some(State::On | State::Resuming) => SmmuPower::On,
             Some(State::Idle | State::Suspending) => SmmuPower::OffPending,
@@ -323,7 +325,7 @@ impl Outside for Side {
         else {
             return [0; 3];
         };
-        let Some(unit) = smmus::units().get(index) else {
+        let Some(unit) = self.units.get(index) else {
             return [0; 3];
         };
         let account = unit.smmu.stats().account;
