@@ -1,5 +1,8 @@
 //! Our merging and compiling against the reference tools.
+mod boards;
+#[path = "../common/mod.rs"]
 mod common;
+mod generate;
 
 use common::installed;
 use platform::fdt::{Blob, Node};
@@ -9,8 +12,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-const BOARD: &str = include_str!("data/board.dts");
-const GOOD: &str = include_str!("data/good.dtso");
+const BOARD: &str = include_str!("../data/board.dts");
+const GOOD: &str = include_str!("../data/good.dtso");
 /// An overlay on top of what the first one adds.
 const SECOND: &str = "/dts-v1/; /plugin/;
     &smmu1 { label = \"second\"; };
@@ -18,7 +21,7 @@ const SECOND: &str = "/dts-v1/; /plugin/;
     &{/chosen/stagegate/vm@2} { cpus = <1>; stagegate,vuart; };";
 
 /// A tree as plain maps: order does not matter, content does.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Plain {
     properties: BTreeMap<String, Vec<u8>>,
     children: BTreeMap<String, Plain>,
