@@ -192,20 +192,22 @@ fn lookup(
     unit: &[u32],
     cells: &[u32],
 ) -> Option<(NodeId, Vec<u32>, Vec<u32>)> {
-    let units = nexus.address_cells();
-    let mut wanted: Vec<u32> = unit.iter().copied().take(units).collect();
-    wanted.resize(units, 0);
-    wanted.extend_from_slice(cells);
     let entry = map_entries(tree, nexus, map)
         .into_iter()
-        .find(|entry| matches(nexus, &entry.key, &wanted))?;
+        .find(|entry| matches(nexus, &entry.key, unit, cells))?;
     Some((entry.parent, entry.unit, entry.cells))
 }
 
-/// Whether `key` and `wanted` agree under the nexus's `interrupt-map-mask`.
-fn matches(nexus: &Node<'_>, key: &[u32], wanted: &[u32]) -> bool {
+/// Whether `key` is this unit address, as long as the nexus has them, and this
+/// specifier, under its `interrupt-map-mask`.
+fn matches(nexus: &Node<'_>, key: &[u32], unit: &[u32], cells: &[u32]) -> bool {
+    let Some((address, specifier)) = key.split_at_checked(nexus.address_cells()) else {
+        return false;
+    };
     let mask = nexus.property("interrupt-map-mask");
-    key.len() == wanted.len()
+    let unit = unit.iter().chain(core::iter::repeat(&0));
+    let wanted = unit.take(address.len()).chain(cells);
+    specifier.len() == cells.len()
         && key.iter().zip(wanted).enumerate().all(|(i, (k, w))| {
             let mask = mask.and_then(|m| m.cell(i)).unwrap_or(u32::MAX);
             k & mask == w & mask

@@ -313,6 +313,8 @@ fn interrupts_pass_through_a_nexus_and_stop_at_strangers() {
         nexus: nexus { #interrupt-cells = <1>; #address-cells = <0>;
             interrupt-map = <1 &gic 0 40 4>, <2 &pass 0 41 1>; };
         n3 { interrupt-parent = <&nexus>; interrupts = <2 1 3>; };
+        huge: huge { #interrupt-cells = <1>; #address-cells = <0xffffffff>; interrupt-map = <1 &gic 0 40 4>; };
+        n4 { interrupt-parent = <&huge>; interrupts = <1>; };
     };"#;
     with_board(source, |tree, _, _| {
         let list = |path| {
@@ -327,6 +329,8 @@ fn interrupts_pass_through_a_nexus_and_stop_at_strangers() {
             [Some((19, false)), None, None, Some((39, true))]
         );
         assert_eq!(list("/n3"), [Some((73, true)), Some((72, false)), None]);
+        // Takes no memory for the address that it asks for.
+        assert_eq!(list("/n4"), [None]);
     });
 }
 
