@@ -139,15 +139,16 @@ impl Context {
     fn table(&self, table: u64, iova: u64, shift: u32, found: &mut Found) {
         for index in 0..512 {
             let word = self.arena.word(Pa(table + index * 8)).expect("a table");
+            if word & 1 == 0 {
+                continue;
+            }
             let (iova, bytes) = (iova + (index << shift), 1 << shift);
             let target = word & ADDRESS;
-            match (word & 1, word & 2, shift) {
-                (0, ..) => {}
-                (_, 2, 21..) => {
-                    found.tables.insert((iova, bytes, target));
-                    self.table(target, iova, shift - 9, found);
-                }
-                _ => leaf(iova, target, bytes, found),
+            if word & 2 != 0 && shift > 12 {
+                found.tables.insert((iova, bytes, target));
+                self.table(target, iova, shift - 9, found);
+            } else {
+                leaf(iova, target, bytes, found);
             }
         }
     }
