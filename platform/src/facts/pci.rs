@@ -72,7 +72,9 @@ pub struct PciHost {
     pub power_domains: Vec<Supply>,
 }
 
-const GENERIC: &[&str] = &["pci-host-ecam-generic", "pci-host-cam-generic"];
+/// Not `pci-host-cam-generic`: its window has 256 bytes for each function where
+/// ECAM has 4096, so that one would be taken for another.
+const GENERIC: &str = "pci-host-ecam-generic";
 
 pub(super) fn read(tree: &Tree<'_>, report: &mut Report) -> Vec<PciHost> {
     tree.ids()
@@ -107,7 +109,7 @@ fn host(tree: &Tree<'_>, id: NodeId, report: &mut Report) -> PciHost {
     };
     PciHost {
         enabled: tree.is_enabled(id),
-        generic: GENERIC.iter().any(|c| node.is_compatible(c)),
+        generic: node.is_compatible(GENERIC),
         registers: regions(tree, id).first().copied().flatten(),
         buses: (bus(0).unwrap_or(0), bus(1).unwrap_or(0xff)),
         segment: segment.and_then(|s| u16::try_from(s).ok()),

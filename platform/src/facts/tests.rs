@@ -227,6 +227,19 @@ fn a_pci_host_knows_streams_messages_and_pins() {
     });
 }
 
+/// CAM has 256 bytes of configuration space for a function, ECAM 4096.
+#[test]
+fn a_host_bridge_without_ecam_has_no_driver() {
+    let ecam = "pci-host-ecam-generic";
+    assert!(BOARD.contains(ecam));
+    with_board(
+        &BOARD.replace(ecam, "pci-host-cam-generic"),
+        |_, board, _| {
+            assert!(!board.pci_hosts[0].generic);
+        },
+    );
+}
+
 #[test]
 fn messages_go_where_the_tree_says() {
     let map = "msi-map = <0 &its 0 0x10000>;";
