@@ -28,7 +28,7 @@ const STILL: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Columns of the last table on a pipe.
 const PIPE: usize = 80;
-const KEYS: &str = "Ctrl-a ? keys, Ctrl-a 1 first VM, Ctrl-t x ends";
+const KEYS: &str = "Ctrl-a ? keys, Ctrl-t x ends";
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -92,6 +92,19 @@ fn held(width: usize) -> usize {
     14 + (width.saturating_sub(80) / 2).min(26)
 }
 
+/// The holders, or the first and how many more, where not all have room.
+fn names(holders: &[&str], width: usize) -> String {
+    let all = holders.join(", ");
+    match holders {
+        [first, more @ ..] if all.chars().count() > width && !more.is_empty() => {
+            let more = format!(" +{}", more.len());
+            let room = width.saturating_sub(more.len());
+            first.chars().take(room).chain(more.chars()).collect()
+        }
+        _ => all,
+    }
+}
+
 /// The table at the moment `now`, of lines no longer than `width`.
 #[must_use]
 pub fn lines(power: &Power, now: u64, width: usize, style: Style) -> Vec<String> {
@@ -139,7 +152,7 @@ fn unit(power: &Power, index: usize, now: u64, width: usize, style: Style) -> Op
     let mut row = Row::new(width, style)
         .cell(Colour::None, &unit.name, NAME)
         .cell(colour, its.state.name(), STATE)
-        .cell(Colour::None, &holders.join(", "), held(width));
+        .cell(Colour::None, &names(&holders, held(width)), held(width));
     for time in [times.on, times.idle, times.gated] {
         row = row.right(&seconds(time), TIME);
     }
@@ -230,6 +243,15 @@ mod tests {
         colour: false,
         unicode: true,
     };
+
+    #[test]
+    fn holders_without_room_are_counted() {
+        assert_eq!(names(&["disk-one", "nic"], 14), "disk-one, nic");
+        assert_eq!(names(&["disk-one", "disk-two"], 14), "disk-one +1");
+        assert_eq!(names(&["a-very-long-name", "b", "c"], 14), "a-very-long +2");
+        assert_eq!(names(&["a-very-long-name"], 14), "a-very-long-name");
+        assert_eq!(names(&[], 14), "");
+    }
 
     #[test]
     fn the_table() {
