@@ -8,8 +8,12 @@ use std::{fmt, fs, io};
 /// Why a command cannot do its work at all.
 #[derive(Debug)]
 pub enum Error {
-    /// A file cannot be read or written.
-    File(PathBuf, io::Error),
+    /// A file cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// A file cannot be written, or a directory not made.
+    Unwritable(PathBuf, io::Error),
+    /// A file is there that would be written over.
+    Exists(PathBuf),
     /// A file is not what it should be.
     Content(PathBuf, String),
     /// Writing the output failed.
@@ -21,10 +25,62 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Unreadable(path, error) => {
+                let remedy = reading(error.kind());
+                write!(f, "cannot read {}: {error}{remedy}", path.display())
+            }
+            Self::Unwritable(path, error) => {
+                write!(f, "cannot write {}: {error}", path.display())?;
+                f.write_str(&writing(path, error.kind()))
+            }
+            Self::Exists(path) => write!(
+                f,
+                "{} exists and may have been edited; name another file, or --force to write over it",
+                path.display()
+            ),
             Self::Content(path, what) => write!(f, "{}: {what}", path.display()),
             Self::Qemu(what) => f.write_str(what),
             Self::Output(error) => write!(f, "cannot write: {error}"),
+        }
+    }
+}
+
+/// What to do about a file that cannot be read.
+const fn reading(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "; correct the name: it counts from the current directory"
+        }
+        io::ErrorKind::IsADirectory => "; name a file in it",
+        io::ErrorKind::PermissionDenied => "; ls -l tells who may read it",
+        _ => "",
+    }
+}
+
+/// What to do about a file that cannot be written.
+fn writing(path: &Path, kind: io::ErrorKind) -> String {
+    let directory = path.parent().unwrap_or(path).display();
+    match kind {
+        io::ErrorKind::NotFound => format!("; make its directory: mkdir -p {directory}"),
+        io::ErrorKind::NotADirectory => format!("; {directory} is a file: name another place"),
+        io::ErrorKind::IsADirectory => "; name a file in it".into(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; name a place where you may write".into()
+        }
+        io::ErrorKind::StorageFull => "; make room, or name another place".into(),
+        _ => String::new(),
+    }
+}
+
+impl Error {
+    /// The exit status that goes with it, and whether there is somebody to
+    /// tell: a reader such as `head` that has seen enough is no error.
+    #[must_use]
+    pub fn status(&self) -> (u8, bool) {
+        match self {
+            // As if by the signal that ends other programs then.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => (141, false),
+            _ => (2, true),
         }
     }
 }
@@ -40,17 +96,24 @@ impl From<io::Error> for Error {
 /// Reads a file.
 ///
 /// # Errors
-/// [`Error::File`].
+/// [`Error::Unreadable`].
 pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|error| Error::File(path.into(), error))
+    fs::read(path).map_err(|error| Error::Unreadable(path.into(), error))
 }
 
 /// Writes a file.
 ///
 /// # Errors
-/// [`Error::File`].
+/// [`Error::Unwritable`].
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    fs::write(path, bytes).map_err(|error| Error::File(path.into(), error))
+    fs::write(path, bytes).map_err(|error| Error::Unwritable(path.into(), error))
+}
+
+/// Whether a file is device-tree source, by its name.
+#[must_use]
+pub fn is_source(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str());
+    matches!(extension, Some("dts" | "dtso"))
 }
 
 /// Reads a device tree or overlay: a blob, or source if the name ends in
@@ -60,8 +123,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// [`Error`] when there is no such file or the source does not compile.
 pub fn tree(path: &Path) -> Result<Vec<u8>, Error> {
     let bytes = read(path)?;
-    let extension = path.extension().and_then(|e| e.to_str());
-    if !matches!(extension, Some("dts" | "dtso")) {
+    if !is_source(path) {
         return Ok(bytes);
     }
     let content = |what: String| Error::Content(path.into(), what);

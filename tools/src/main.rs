@@ -8,8 +8,11 @@ fn main() -> ExitCode {
     match run(&Arguments::parse(), &mut out) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("stagegate: {error}");
-            ExitCode::from(2)
+            let (status, tell) = error.status();
+            if tell {
+                eprintln!("stagegate: {error}");
+            }
+            ExitCode::from(status)
         }
     }
 }

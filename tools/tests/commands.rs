@@ -91,6 +91,7 @@ fn check_speaks_json() {
 #[test]
 fn what_new_proposes_is_fine() {
     let proposal = scratch("proposal.dtso");
+    let _ = std::fs::remove_file(&proposal);
     text(&stagegate(&["new", &data("board.dts"), "-o", &proposal]));
     let said = text(&stagegate(&["check", &data("board.dts"), &proposal]));
     assert!(said.ends_with("fine: 0 errors, 0 warnings\n"), "{said}");
@@ -182,6 +183,74 @@ fn merge_and_compile_write_blobs_and_completions_are_scripts() {
     let said = text(&stagegate(&["check", &merged]));
     assert!(said.ends_with("fine: 0 errors, 0 warnings\n"));
     assert!(text(&stagegate(&["completions", "bash"])).contains("_stagegate"));
+}
+
+/// What went wrong, what to do about it, and status 2.
+#[test]
+fn errors_name_the_remedy() {
+    let (board, good, mine) = (data("board.dts"), data("good.dtso"), scratch("mine.dtso"));
+    std::fs::write(&mine, "edited").unwrap();
+    let below_a_file = format!("{mine}/x");
+    let cases: [(&[&str], &str); 10] = [
+        (&["chek"], "a similar subcommand exists: 'check'"),
+        (
+            &["check", "--jsn", &board],
+            "a similar argument exists: '--json'",
+        ),
+        (
+            &["check", "/none.dtb"],
+            "cannot read /none.dtb: No such file",
+        ),
+        (&["check", &board, "none.dtso"], "correct the name"),
+        (&["check", DATA], "; name a file in it"),
+        (
+            &["graph", &board, "-o", "/none/a/x.svg"],
+            "make its directory: mkdir -p /none/a",
+        ),
+        (
+            &["compile", &good, "-o", &below_a_file],
+            "is a file: name another place",
+        ),
+        (&["compile", &good, "-o", DATA], "; name a file in it"),
+        (
+            &["compile", "/dev/null", "-o", &mine],
+            "must end in .dts or .dtso",
+        ),
+        (&["new", &board, "-o", &mine], "or --force to write over it"),
+    ];
+    for (arguments, words) in cases {
+        let output = stagegate(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    assert_eq!(std::fs::read_to_string(&mine).unwrap(), "edited");
+    text(&stagegate(&["new", &board, "-o", &mine, "--force"]));
+    assert_ne!(std::fs::read_to_string(&mine).unwrap(), "edited");
+}
+
+/// A full disk is an error; a reader that has seen enough is none.
+#[test]
+fn output_that_nobody_takes() {
+    use std::process::Stdio;
+    let check = |out: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stagegate"));
+        command.args(["check", &data("board.dts"), &data("good.dtso")]);
+        let child = command.stdout(out).stderr(Stdio::piped()).spawn();
+        let output = child.unwrap().wait_with_output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let full = check(full.unwrap().into());
+    assert_eq!(full.0, Some(2));
+    assert!(full.1.contains("No space left"), "{}", full.1);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(check(writer.into()), (Some(141), String::new()));
 }
 
 /// The program names its own functions: it is an ELF file like any other.

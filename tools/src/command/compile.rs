@@ -1,6 +1,6 @@
 //! `stagegate compile` and `stagegate merge`.
 use super::{Trees, verdict};
-use crate::input::{Error, merged, tree, write};
+use crate::input::{Error, is_source, merged, tree, write};
 use platform::report::Report;
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub struct Options {
     /// The source (.dts or .dtso)
     source: PathBuf,
     /// Where to write the blob
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
@@ -22,12 +22,17 @@ pub struct MergeOptions {
     #[command(flatten)]
     trees: Trees,
     /// Where to write the merged tree
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
-    write(&options.output, &tree(&options.source)?)?;
+    let source = &options.source;
+    if !is_source(source) {
+        let what = "not device-tree source by its name, which must end in .dts or .dtso";
+        return Err(Error::Content(source.clone(), what.into()));
+    }
+    write(&options.output, &tree(source)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

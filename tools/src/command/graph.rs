@@ -24,7 +24,7 @@ pub struct Options {
     #[arg(long)]
     dot: bool,
     /// Where to write; standard output if not given
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 

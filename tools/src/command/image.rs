@@ -16,7 +16,7 @@ pub struct Options {
     #[command(flatten)]
     contents: Contents,
     /// Where to write the packed image
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Also write a source for U-Boot's mkimage (FIT) here
     #[arg(long, value_name = "FILE")]

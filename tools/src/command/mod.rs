@@ -17,9 +17,17 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Checks, draws, packs and runs Stagegate configurations.
+/// Check, draw, pack and run Stagegate configurations
+///
+/// A configuration is a board's device tree and overlays that describe the VMs.
+/// Begin with `new`, edit what it writes, `check` it, `image` packs it, and `run`
+/// tries it on QEMU.
+///
+/// Exit status: 0 done; 1 the configuration has errors, which are printed; 2 the
+/// command cannot do its work: wrong use, or a file that cannot be read or
+/// written. `run` has more.
 #[derive(Debug, Parser)]
-#[command(name = "stagegate", version, about)]
+#[command(name = "stagegate", version)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -45,7 +53,7 @@ enum Command {
     Symbolize(symbolize::Options),
     /// Write the manual pages
     Man(man::Options),
-    /// Print a completion script
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,

@@ -21,8 +21,11 @@ pub struct Options {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     vms: u32,
     /// Where to write the overlay source; standard output if not given
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write over a file that exists
+    #[arg(long)]
+    force: bool,
 }
 
 /// A device that might be given to a VM.
@@ -40,6 +43,9 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Er
     let survey = Survey::new(blob, Inputs::default());
     let source = overlay(&survey, options.vms);
     match &options.output {
+        Some(path) if path.exists() && !options.force => {
+            return Err(Error::Exists(path.clone()));
+        }
         Some(path) => {
             write(path, source.as_bytes())?;
             writeln!(out, "{}: edit it, then stagegate check it", path.display())?;

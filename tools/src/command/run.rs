@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Boot a configuration on QEMU, with the guests' consoles and a live view of
-/// the power of SMMUs and masters
+/// Run a configuration on QEMU, with a live view of power
 ///
-/// The machine is QEMU's `virt` with an SMMUv3, at EL2. Ctrl-a is Stagegate's
+/// The guests' consoles scroll; below them stands what keeps which SMMU on. The
+/// machine is QEMU's `virt` with an SMMUv3, at EL2. Ctrl-a is Stagegate's
 /// own key (Ctrl-a ? lists what it does, Ctrl-a 1 types to the first VM).
 /// Ctrl-t x ends the run; so does Ctrl-c, until a guest has the input; then
 /// Ctrl-c goes to the guest. On a pipe, consoles and changes of power are plain
@@ -67,7 +67,7 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Er
     let version = version::check().map_err(Error::Qemu)?;
     writeln!(out, "QEMU {version}")?;
     let dir = &options.dir;
-    std::fs::create_dir_all(dir).map_err(|error| Error::File(dir.clone(), error))?;
+    std::fs::create_dir_all(dir).map_err(|error| Error::Unwritable(dir.clone(), error))?;
     let mut machine = machine(options);
     let kernel = image(options, out)?;
     let bytes = read(&kernel)?;

@@ -18,9 +18,9 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Er
     let symbols = Symbols::read(&read(&options.elf)?)
         .map_err(|what| Error::Content(options.elf.clone(), what))?;
     let source: Box<dyn Read> = match &options.log {
-        Some(path) => {
-            Box::new(std::fs::File::open(path).map_err(|error| Error::File(path.clone(), error))?)
-        }
+        Some(path) => Box::new(
+            std::fs::File::open(path).map_err(|error| Error::Unreadable(path.clone(), error))?,
+        ),
         None => Box::new(std::io::stdin()),
     };
     // Bytes, not text: a guest may have said anything.
