@@ -8,6 +8,7 @@
 #   make miri    the page tables' tests under Miri, with a nightly Rust
 #   make bench   figures; report in target/bench
 #   make size    what the image is made of (part of the figures)
+#   make book    the documentation as a book, in target/book
 #
 # Own programs and files: QEMU=, KERNEL=, INITRD=, STAGEGATE_CACHE=DIR.
 
@@ -19,7 +20,7 @@ CARGO := cargo
 TESTS := $(CARGO) run --quiet --profile runner -p stagegate-tests --bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hypervisor guests run test check loom miri shell bench size clean
+.PHONY: help setup hypervisor guests run test check loom miri shell bench size book clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -59,6 +60,9 @@ bench: hypervisor guests
 
 size: hypervisor
 	@$(TESTS) bench size
+
+book:
+	tests/scripts/book.sh
 
 clean:
 	$(CARGO) clean
