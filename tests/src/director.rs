@@ -28,6 +28,8 @@ pub type Hook<'h> = &'h mut dyn FnMut(&str, &mut Running, &mut Checks) -> Result
 /// A guest that suspends itself says so before; after this long without a
 /// word from anyone it is asleep, and a key wakes it.
 const ASLEEP: Duration = Duration::from_secs(2);
+/// How many limits a story may take in all.
+const LIMITS: u32 = 4;
 const SUSPENDS: &str = "suspend";
 const RESUMED: &str = "resumed";
 /// How a guest asks to be told when another VM is off.
@@ -60,9 +62,12 @@ impl Director {
         }
     }
 
-    /// Listens until the machine ends or the time is up.
+    /// Listens until the machine ends. `limit` is for what hangs: the longest
+    /// time without a statement of any guest. Guests that talk for ever get a
+    /// few times that.
     pub fn watch(&mut self, running: &mut Running, limit: Duration, hook: Hook<'_>) -> Result<End> {
-        let deadline = Instant::now() + limit;
+        let last = Instant::now() + limit * LIMITS;
+        let mut deadline = Instant::now() + limit;
         loop {
             let patience = match self.asleep {
                 Some(_) => deadline.min(Instant::now() + ASLEEP),
@@ -78,6 +83,7 @@ impl Director {
             };
             self.ended(&line, running)?;
             if let Some((index, said)) = self.heard(&line) {
+                deadline = last.min(Instant::now() + limit);
                 self.react(index, said, &line, running, hook)?;
             }
         }
