@@ -24,6 +24,7 @@ const SETS: &[(&str, &[&str])] = &[
     ("disk", &["crc32c-generic", "nvme", "virtio_blk", "ext4"]),
     ("net", &["igb", "e1000e", "virtio_net"]),
     ("scmi", &["i2c-designware-platform"]),
+    ("fwcfg", &["qemu_fw_cfg"]),
     ("viommu", &["virtio_mmio", "virtio-iommu"]),
     ("hypercall", &["stagegate-iommu"]),
     ("edu", &["stagegate-edu"]),
