@@ -6,6 +6,7 @@ mod common;
 
 use common::{LIMIT, dir, ok};
 use stagegate_tests::activity::{self, Change};
+use stagegate_tests::books;
 use stagegate_tests::devicetree::{self, Template};
 use stagegate_tests::director::{self, Director, Mark};
 use stagegate_tests::gates::{self, Gate};
@@ -77,6 +78,12 @@ fn play(name: &str, roles: &[Role<'_>]) -> Story {
         "{tail}"
     );
     let gates = gates::movements(&finished.trace, GATE_LINE);
+    let owned = roles.iter().flat_map(|role| role.functions);
+    let seen = owned.map(|(name, _)| (*name, activity::changes(&finished.trace, name)));
+    for found in books::compare(&finished.lines, &gates, &seen.collect::<Vec<_>>()) {
+        println!("{}: {}", found.what, found.evidence);
+        assert!(found.ok, "{}: {}", found.what, found.evidence);
+    }
     for closed in gates.iter().filter(|g| !g.open) {
         let low = gates::while_low(&finished.trace, &gates, closed);
         assert_eq!(
@@ -218,11 +225,10 @@ fn a_guest_that_suspends_lets_the_smmu_sleep() {
     assert!(story.went_to_d3hot("nvme", &moments));
 }
 
-/// How often the driver is taken away and comes back; `POWER_REBINDS` in the
-/// environment asks for another number.
+/// How often the driver is taken away and comes back: `STAGEGATE_REBINDS`.
 fn rebinds() -> usize {
-    let asked = std::env::var("POWER_REBINDS").ok();
-    asked.and_then(|n| n.parse().ok()).unwrap_or(100)
+    let asked = std::env::var("STAGEGATE_REBINDS").ok();
+    asked.and_then(|n| n.parse().ok()).unwrap_or(10)
 }
 
 /// The link belongs to the assignment, not to the driver: it is there however
