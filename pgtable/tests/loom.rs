@@ -280,6 +280,34 @@ fn no_page_is_mapped_before_it_is_forgotten_after_a_map_that_failed() {
     });
 }
 
+/// A mark that races with the end of its leaf leaves nothing behind, and takes
+/// nothing from what is mapped there next.
+#[test]
+fn a_mark_goes_with_its_leaf() {
+    model(|| {
+        let table = table();
+        map(&table, 0, 0x1000, PAGE).unwrap();
+        both(
+            table,
+            |t| {
+                t.mark_first(Ipa(0));
+                Ok(())
+            },
+            |t| {
+                unmap(t, 0, PAGE)?;
+                map(t, 0, 0x2000, PAGE)
+            },
+            |t, _, mapped| {
+                assert_eq!(mapped, Ok(()));
+                let (pa, attrs, _) = t.translate(Ipa(0)).unwrap();
+                assert_eq!((pa, attrs), (Pa(0x2000), Attrs::RAM));
+                unmap(t, 0, PAGE).unwrap();
+                assert_eq!(t.translate(Ipa(0)), None);
+            },
+        );
+    });
+}
+
 #[test]
 fn a_map_below_a_table_that_goes_is_not_lost() {
     model(|| {
