@@ -89,6 +89,10 @@ fn streams(
     Ok(list)
 }
 
+/// Why a device of the VM, by its place in the configuration, may not be given;
+/// `None` if nothing that it needs is missing.
+pub type WhyNot<'a> = &'a dyn Fn(usize) -> Option<&'a str>;
+
 /// What must hold before a device may be given to this VM.
 ///
 /// # Errors
@@ -102,21 +106,29 @@ fn admit(config: &VmConfig, device: &DeviceConfig) -> Result<(), String> {
 
 /// Links the VM's masters and wires their interrupts. A device that its SMMU
 /// does not confine is not given, whatever it is.
-pub fn adopt(tree: &Tree<'_>, board: &Board, config: &VmConfig, vm: &mut Vm) -> Result<(), Stop> {
+pub fn adopt(
+    (tree, board): (&Tree<'_>, &Board),
+    config: &VmConfig,
+    why_not: WhyNot<'_>,
+    vm: &mut Vm,
+) -> Result<(), Stop> {
     let refuse = |device: &DeviceConfig, why: &dyn core::fmt::Display| {
         log::error!("{}: {}: {why}: it is not given", config.name, device.name);
     };
     let mut wanted: Vec<Wanted<'_>> = Vec::new();
-    for device in &config.devices {
+    for (index, device) in config.devices.iter().enumerate() {
         if let Err(why) = admit(config, device) {
             refuse(device, &why);
             continue;
         }
-        match streams(board, device, &wanted) {
-            Ok(streams) => wanted.push((device, streams)),
+        match (streams(board, device, &wanted), why_not(index)) {
+            (Ok(_), Some(why)) => refuse(device, &why),
+            (Ok(streams), None) => wanted.push((device, streams)),
             // The operator wrote that it may run without.
-            Err(_) if device.optional || device.bypass => wanted.push((device, Vec::new())),
-            Err(why) => refuse(device, &why),
+            (Err(_), None) if device.optional || device.bypass => {
+                wanted.push((device, Vec::new()));
+            }
+            (Err(why), _) => refuse(device, &why),
         }
     }
     let behind = wanted.iter().flat_map(|(_, streams)| streams);

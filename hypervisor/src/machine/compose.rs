@@ -13,7 +13,7 @@ use platform::tree::Tree;
 
 use spin::Once;
 
-use super::assign::adopt;
+use super::assign::{WhyNot, adopt};
 use super::devices::Devices;
 use super::guest_dma::GuestDma;
 use super::life::Life;
@@ -56,15 +56,16 @@ pub fn vms(
     if report.has_errors() {
         return Err(Stop("the configuration has errors"));
     }
-    probing::run(tree, board, &plan);
+    let refused = probing::run(tree, board, &plan);
     pci::probe(board);
     let mut next_cpu = 0;
     let mut vms = Vec::new();
-    for config in &plan.vms {
+    for (index, config) in plan.vms.iter().enumerate() {
         if next_cpu + config.cpus > cpus {
             return Err(Stop("the configuration asks for more CPUs than there are"));
         }
-        match vm(tree, board, config, memory, next_cpu) {
+        let refused = |device| refused.why(index, device);
+        match vm((tree, board), config, &refused, memory, next_cpu) {
             Ok(vm) => vms.push(vm),
             Err(stop) => log::error!("{}: {stop}: skipped", config.name),
         }
@@ -77,9 +78,9 @@ pub fn vms(
 }
 
 fn vm(
-    tree: &Tree<'_>,
-    board: &Board,
+    (tree, board): (&Tree<'_>, &Board),
     config: &VmConfig,
+    refused: WhyNot<'_>,
     memory: &mut RamMap,
     first_cpu: usize,
 ) -> Result<&'static Vm, Stop> {
@@ -133,7 +134,7 @@ fn vm(
     };
     vm.map_fixed()
         .map_err(|_| Stop("its memory cannot be mapped"))?;
-    adopt(tree, board, config, &mut vm)?;
+    adopt((tree, board), config, refused, &mut vm)?;
     vm.scmi = scmi(&vm, memory);
     if let Some(scmi) = &vm.scmi {
         let page = vm.map(map::SCMI_SHMEM.base, scmi.page(), 4096, SHARED);

@@ -6,6 +6,7 @@
 //! patience ends; then all that is left is refused, so that guests start with
 //! what there is.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use platform::config::Plan;
@@ -21,9 +22,21 @@ use crate::arch::timer;
 /// Pause before what did not answer is asked again.
 const PAUSE_NS: u64 = 5_000_000;
 
+/// Devices of the plan that something they need keeps from being given.
+pub struct Refused(Vec<((usize, usize), String)>);
+
+impl Refused {
+    /// Why this device of this VM may not be given, if it may not.
+    pub fn why(&self, vm: usize, device: usize) -> Option<&str> {
+        let mut all = self.0.iter();
+        let found = all.find(|(place, _)| *place == (vm, device));
+        found.map(|(_, why)| why.as_str())
+    }
+}
+
 /// Probes suppliers, SMMUs, TBUs, host bridges and masters. Afterwards
 /// [`smmus::units`] are those that work.
-pub fn run(tree: &Tree<'_>, board: &Board, plan: &Plan) {
+pub fn run(tree: &Tree<'_>, board: &Board, plan: &Plan) -> Refused {
     let (graph, entries) = graph_of(tree, board, plan);
     let mut probing = Probing {
         told: alloc::vec![false; entries.len()],
@@ -50,6 +63,7 @@ pub fn run(tree: &Tree<'_>, board: &Board, plan: &Plan) {
     probing.graph.finish();
     probing.tell_outcomes();
     start.finish();
+    probing.refused()
 }
 
 fn probe(
@@ -62,7 +76,8 @@ fn probe(
         Role::Supplier => suppliers.probe(tree, entry.node),
         Role::Smmu(index) => start.smmu(tree, index, suppliers),
         Role::Tbu(smmu, index) => start.tbu(smmu, index),
-        // Looked at when VMs are made, with all that the graph does not know.
+        // Nothing of their own: they stand or fall with what they need. What the
+        // graph does not know is looked at when VMs are made.
         Role::PciHost(_) | Role::Master(..) => Probed::Ready,
     }
 }
@@ -100,6 +115,18 @@ impl Probing {
             }
             *told = deferred;
         }
+    }
+
+    /// The masters that never came.
+    fn refused(&self) -> Refused {
+        let each = self.graph.devices().iter().zip(&self.entries).enumerate();
+        let dead = each.filter_map(|(index, (device, entry))| match entry.role {
+            Role::Master(vm, place) if device.state.is_dead() => {
+                Some(((vm, place), self.graph.outcome(index)))
+            }
+            _ => None,
+        });
+        Refused(dead.collect())
     }
 
     /// Says what became of those that are not ready. Masters are told of when

@@ -95,7 +95,9 @@ impl State {
         !matches!(self, Self::New | Self::Waiting(_) | Self::NotYet(_))
     }
 
-    const fn is_dead(&self) -> bool {
+    /// Whether it never comes: neither ready nor passed by.
+    #[must_use]
+    pub const fn is_dead(&self) -> bool {
         self.is_final() && !matches!(self, Self::Ready | Self::Bypassed(_))
     }
 }
