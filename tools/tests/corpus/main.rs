@@ -1,12 +1,15 @@
 //! The checker on every board tree of Debian's arm64 kernel package.
 //!
 //! `STAGEGATE_DTBS` names a directory with the trees; without it the test only
-//! says that it did nothing. With `STAGEGATE_BOARDS_TABLE` the table of
-//! results is written to that file, for `docs/boards.md`.
+//! says that it did nothing. With `STAGEGATE_BOARDS_TABLE` the tables of
+//! results are written to that file, for `docs/boards.md`, which must have them.
+#[path = "../common/mod.rs"]
 mod common;
+mod families;
 
+use families::Families;
 use platform::config::Inputs;
-use platform::facts::{Smmu, SmmuKind, SmmuModel};
+use platform::facts::{Smmu, SmmuKind, SmmuModel, Supply};
 use platform::fdt::Blob;
 use platform::probe::driver_of;
 use platform::region::Region;
@@ -64,6 +67,7 @@ struct Totals {
     /// those of them with a driver for every clock and domain, masters, masters
     /// that stand behind an enabled SMMU.
     vendors: BTreeMap<String, [usize; 7]>,
+    families: Families,
     codes: BTreeMap<&'static str, usize>,
     slowest: Duration,
 }
@@ -90,11 +94,16 @@ fn has_drivers(survey: &Survey<'_>, smmu: &Smmu) -> bool {
         .power_domains
         .iter()
         .map(|s| (SupplyKind::PowerDomain, s));
-    clocks.chain(domains).all(|(kind, supply)| {
-        let number = supply.args.first().copied().unwrap_or(0);
-        let lacking = lacks(&survey.tree, supply.provider, kind, number);
-        driver_of(&survey.tree, supply.provider).is_some() && !lacking
-    })
+    clocks
+        .chain(domains)
+        .all(|(kind, supply)| is_driven(survey, kind, supply))
+}
+
+/// Whether this clock or domain has a driver that knows it.
+fn is_driven(survey: &Survey<'_>, kind: SupplyKind, supply: &Supply) -> bool {
+    let number = supply.args.first().copied().unwrap_or(0);
+    let lacking = lacks(&survey.tree, supply.provider, kind, number);
+    driver_of(&survey.tree, supply.provider).is_some() && !lacking
 }
 
 fn survey(path: &Path, vendor: &str, totals: &mut Totals) {
@@ -136,8 +145,9 @@ fn survey(path: &Path, vendor: &str, totals: &mut Totals) {
         row[3] += usize::from(smmu.is_switchable());
         row[4] += usize::from(smmu.is_switchable() && has_drivers(&survey, smmu));
     }
+    let mut masters = [0; 2];
     for id in platform::facts::stream::masters(&survey.tree) {
-        row[5] += 1;
+        masters[0] += 1;
         let streams = platform::facts::stream::iommus(&survey.tree, id).unwrap_or_default();
         let host = survey
             .board
@@ -156,8 +166,11 @@ fn survey(path: &Path, vendor: &str, totals: &mut Totals) {
                 .and_then(|i| survey.board.smmus.get(i));
             smmu.is_some_and(|s| s.enabled)
         });
-        row[6] += usize::from(behind);
+        masters[1] += usize::from(behind);
     }
+    row[5] += masters[0];
+    row[6] += masters[1];
+    totals.families.add(&survey, masters);
     for finding in &survey.report.findings {
         *totals.codes.entry(finding.code).or_default() += 1;
     }
@@ -216,9 +229,10 @@ fn every_board_tree_is_read() {
         "{} trees, slowest {:?}\n{:#?}",
         totals.files, totals.slowest, totals.codes
     );
-    println!("{:#?}\n{}", totals.kinds, table(&totals));
+    println!("{:#?}", totals.kinds);
+    let tables = [table(&totals), totals.families.to_string()];
     if let Some(path) = std::env::var_os("STAGEGATE_BOARDS_TABLE") {
-        std::fs::write(path, table(&totals)).unwrap();
+        std::fs::write(path, tables.join("\n")).unwrap();
     }
     let version = std::fs::read_to_string(directory.join("version")).unwrap_or_default();
     if !version.starts_with("6.12.95+deb12-") {
@@ -241,4 +255,8 @@ fn every_board_tree_is_read() {
         })
         .collect();
     assert_eq!(found, KNOWN);
+    let page = include_str!("../../../docs/boards.md");
+    for table in tables {
+        assert!(page.contains(&table), "docs/boards.md lacks:\n{table}");
+    }
 }
