@@ -52,7 +52,7 @@ impl<M: Memory> Batch<'_, M> {
     /// As [`Table::map`], for this piece.
     #[inline]
     pub fn map(&mut self, ipa: Ipa, pa: Pa, len: u64) -> Result<(), Error> {
-        if len == Usual::PAGE && self.pages(ipa, [pa]) == 1 {
+        if len == Usual::PAGE && self.page(ipa, pa) {
             return Ok(());
         }
         self.table.map(ipa, pa, len, self.attrs)
@@ -80,6 +80,26 @@ impl<M: Memory> Batch<'_, M> {
                 return done;
             }
         }
+    }
+
+    /// Maps one page of 4K, if its table is there and it is absent: whether it
+    /// was. As [`pages`](Self::pages) with one, which is made for many.
+    #[inline(always)]
+    fn page(&mut self, ipa: Ipa, pa: Pa) -> bool {
+        let Some((leaf, index)) = self.turn(ipa.0) else {
+            return false;
+        };
+        let run = core::slice::from_ref(mem::entry(&self.table.mem, &self.pin, leaf, index));
+        let done = fill(
+            run,
+            &mut core::iter::once(pa),
+            self.bits,
+            self.table.output_limit,
+        ) == 1;
+        if done {
+            self.table.publish(run);
+        }
+        done
     }
 
     /// The table for the page at `ipa` and its index there, if there is one.

@@ -1,5 +1,6 @@
 //! What an unmap took out of a table, until every walker has forgotten it.
 
+use crate::mem::Claimed;
 use crate::{Ipa, Pa};
 
 /// What walkers may still remember and have to forget.
@@ -108,8 +109,19 @@ pub struct Detached {
     pub(crate) chain: Chain,
     /// The table it is from; zero for none.
     pub(crate) owner: u64,
-    /// Whether every entry of the range is claimed for this.
-    pub(crate) claimed: bool,
+    /// Which entries are claimed for this.
+    pub(crate) claim: Claim,
+}
+
+/// What a [`Detached`] has claimed of its range.
+#[derive(Debug)]
+pub(crate) enum Claim {
+    /// Nothing: others may map there.
+    None,
+    /// The only entry there is.
+    One(Claimed),
+    /// Every entry.
+    All,
 }
 
 impl Detached {
@@ -127,7 +139,7 @@ impl Detached {
                 tail: Pa(0),
             },
             owner: 0,
-            claimed: false,
+            claim: Claim::None,
         }
     }
 

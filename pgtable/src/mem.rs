@@ -183,6 +183,39 @@ pub(crate) fn entry<'p, M: Memory>(
     unsafe { at.as_ref() }
 }
 
+/// An entry that its holder has claimed, found without another walk.
+///
+/// It stays where it is: a table is taken out only by whoever has claimed all
+/// its entries, and emptied as a whole only by [`Table::reset`], which gives the
+/// table another number, so that whoever compares that first comes no more.
+///
+/// [`Table::reset`]: crate::Table::reset
+#[derive(Debug)]
+pub(crate) struct Claimed(NonNull<Entry>);
+
+// SAFETY: an entry is an atomic, which any CPU may access.
+unsafe impl Send for Claimed {}
+// SAFETY: as above; and nothing can be done through a reference to this.
+unsafe impl Sync for Claimed {}
+
+impl Claimed {
+    /// An entry that the caller has just claimed.
+    #[inline(always)]
+    pub(crate) fn of(entry: &Entry) -> Self {
+        Self(NonNull::from(entry))
+    }
+
+    /// Makes it absent, for others to map there: only while the table is not
+    /// reset. What was done before, the invalidation above all, comes before
+    /// what those do who find it absent.
+    #[inline(always)]
+    pub(crate) fn clear(self) {
+        // SAFETY: by the rule above its table is still there until the store,
+        // and it is only ever accessed as `Entry`, an atomic.
+        unsafe { self.0.as_ref() }.store(0, crate::sync::Ordering::Release);
+    }
+}
+
 /// Entries `first .. first + count` of the table at `table`, by the same rule.
 #[inline(always)]
 pub(crate) fn entries<'p, M: Memory>(

@@ -7,7 +7,7 @@
 
 use crate::desc::{CONT, FOLLOW, TABLE, UNCLEAN, VALID, field, output};
 use crate::geometry::{Geo, LAST};
-use crate::mem::{self, Entry, Memory, Publish};
+use crate::mem::{self, Claimed, Entry, Memory, Publish};
 use crate::pins::Pin;
 use crate::sync::Ordering;
 use crate::{Attrs, Config, Granule, Mapping, Pa, Table};
@@ -123,6 +123,9 @@ impl<M: Memory> Table<M> {
 
     #[inline(never)]
     fn map_one_any(&self, ipa: u64, pa: u64, len: u64, bits: u64) -> bool {
+        if ipa < self.quick_limit && len == BLOCK_LEN && pa < self.output_limit {
+            return self.map_at::<12, { USUAL.1 }, { USUAL.2 }>(ipa, pa, bits | VALID, BLOCK);
+        }
         shaped!(self, map_one_of(ipa, pa, len, bits))
     }
 
@@ -134,20 +137,23 @@ impl<M: Memory> Table<M> {
     }
 
     /// Takes one page or block of `len` bytes from the walkers, if that is
-    /// possible at once: whether it was. Its entry is claimed then. Checks
-    /// everything.
-    #[inline]
-    pub(crate) fn unmap_one(&self, ipa: u64, len: u64) -> bool {
+    /// possible at once: its entry, which is claimed. Checks everything.
+    #[inline(always)]
+    pub(crate) fn unmap_one(&self, ipa: u64, len: u64) -> Option<Claimed> {
         let pin = self.pin();
-        if ipa < self.quick_limit && len == Usual::PAGE {
-            self.unmap_usual(&pin, ipa).is_some()
+        let entry = if ipa < self.quick_limit && len == Usual::PAGE {
+            self.unmap_usual(&pin, ipa)
         } else {
             self.unmap_one_any(&pin, ipa, len)
-        }
+        };
+        entry.map(Claimed::of)
     }
 
     #[inline(never)]
-    fn unmap_one_any(&self, pin: &Pin<'_>, ipa: u64, len: u64) -> bool {
+    fn unmap_one_any<'p>(&'p self, pin: &'p Pin<'_>, ipa: u64, len: u64) -> Option<&'p Entry> {
+        if ipa < self.quick_limit && len == BLOCK_LEN {
+            return self.unmap_at::<12, { USUAL.1 }, { USUAL.2 }>(pin, ipa, BLOCK);
+        }
         shaped!(self, unmap_one_of(pin, ipa, len))
     }
 
@@ -253,13 +259,13 @@ impl<M: Memory> Table<M> {
     }
 
     #[inline(always)]
-    fn unmap_one_of<const G: u32, const B: u32, const START: u32>(
-        &self,
-        pin: &Pin<'_>,
+    fn unmap_one_of<'p, const G: u32, const B: u32, const START: u32>(
+        &'p self,
+        pin: &'p Pin<'_>,
         ipa: u64,
         len: u64,
-    ) -> bool {
-        let entry = if ipa >= self.limit {
+    ) -> Option<&'p Entry> {
+        if ipa >= self.limit {
             None
         } else if len == Geo::<G, B>::PAGE {
             self.unmap_at::<G, B, START>(pin, ipa, LAST)
@@ -267,8 +273,7 @@ impl<M: Memory> Table<M> {
             self.unmap_at::<G, B, START>(pin, ipa, BLOCK)
         } else {
             None
-        };
-        entry.is_some()
+        }
     }
 
     /// Takes one descriptor of `level` from the walkers, if it maps something
@@ -382,3 +387,5 @@ const fn nothing<T>() -> Option<T> {
 
 /// The level of the common blocks: 2 MiB, 32 MiB, 512 MiB.
 const BLOCK: u32 = 2;
+/// The bytes of such a block of the usual shape.
+const BLOCK_LEN: u64 = Usual::span(BLOCK);

@@ -8,12 +8,13 @@
 
 use crate::claim;
 use crate::desc::{TABLE, output};
-use crate::detach::{Chain, Detached, Stale, link_end, linked};
+use crate::detach::{Chain, Claim, Detached, Stale, link_end, linked};
 use crate::geometry::{Geo, LAST};
 use crate::mem::{Memory, Publish};
 use crate::sync::{AtomicU64, Ordering};
 use crate::walk::{Spot, Walk, walking};
 use crate::{Pa, Table};
+use core::mem;
 
 impl<M: Memory> Table<M> {
     /// Returns what was detached to the frame source, and the range to those
@@ -33,21 +34,30 @@ impl<M: Memory> Table<M> {
     /// # Panics
     /// With debug assertions, if `detached` is from another table; otherwise
     /// its pages and its range are lost.
-    #[inline]
+    #[inline(always)]
     pub fn release<E>(
         &self,
         mut detached: Detached,
         invalidate: impl FnOnce(Stale) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (stale, chain) = (detached.stale, detached.chain);
-        let (owner, claimed) = (detached.owner, detached.claimed);
+        let (stale, chain, owner) = (detached.stale, detached.chain, detached.owner);
+        let claim = mem::replace(&mut detached.claim, Claim::None);
         detached.forget();
+        if let Claim::One(entry) = claim {
+            // The common case, and all that there is to it.
+            debug_assert_eq!(owner, self.id, "released into another table");
+            let done = invalidate(stale);
+            if done.is_ok() && owner == self.id {
+                entry.clear();
+            }
+            return done;
+        }
         if stale.is_empty() {
             return Ok(());
         }
         debug_assert_eq!(owner, self.id, "released into another table");
         let done = invalidate(stale);
-        if claimed && done.is_ok() && owner == self.id {
+        if matches!(claim, Claim::All) && done.is_ok() && owner == self.id {
             self.unclaim(stale);
         }
         if chain.head != 0 {
@@ -58,6 +68,7 @@ impl<M: Memory> Table<M> {
 
     /// Makes the entries of a range absent, all of which are claimed by the
     /// caller: from now on others may map there. Walkers see no difference.
+    #[inline(never)]
     fn unclaim(&self, stale: Stale) {
         walking!(self, walk => walk.leaves(stale.start, stale.len(), claim::clear));
     }
@@ -70,6 +81,8 @@ impl<M: Memory> Table<M> {
     /// That of `invalidate`; then the table is empty, its pages are
     /// quarantined, and a second call may free them.
     pub fn reset<E>(&mut self, invalidate: impl FnOnce(Stale) -> Result<(), E>) -> Result<(), E> {
+        // Whoever still has something of the old contents must not touch these.
+        self.id = Self::next_id();
         let table = &*self;
         let chain = walking!(table, walk => walk.uproot());
         self.mem.walkers().complete();

@@ -72,7 +72,7 @@ impl<M: Memory> Table<M> {
             pins: Pins::new(),
             limbo: AtomicU64::new(0),
             quarantine: AtomicU64::new(0),
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id: Self::next_id(),
         };
         if let Err(error) = table.check_frame(root, bytes) {
             table.mem.free(root, bytes);
@@ -83,6 +83,11 @@ impl<M: Memory> Table<M> {
         table.publish_page(mem::entries(&table.mem, &pin, root, 0, entries));
         drop(pin);
         Ok(table)
+    }
+
+    /// A number that no table has or had.
+    pub(crate) fn next_id() -> u64 {
+        NEXT_ID.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Address of the root: VTTBR_EL2.BADDR, STE.S2TTB, SMMU_CBn_TTBR0. Its

@@ -8,7 +8,7 @@
 
 use crate::claim::{self, Stop};
 use crate::desc::{DEAD, TABLE, VALID, output};
-use crate::detach::{Chain, Detached, Stale, link_end, link_to};
+use crate::detach::{Chain, Claim, Detached, Stale, link_end, link_to};
 use crate::geometry::{Geo, LAST};
 use crate::map::split_head;
 use crate::mem::{Entry, Memory, Publish};
@@ -33,10 +33,12 @@ impl<M: Memory> Table<M> {
     /// block: see [`unmap_with`](Self::unmap_with). On error everything is
     /// mapped as before; a walker may have missed a page of the range while
     /// the call lasted.
-    #[inline]
+    #[inline(always)]
     pub fn unmap(&self, ipa: Ipa, len: u64) -> Result<Detached, Error> {
-        if self.unmap_one(ipa.0, len) {
-            return Ok(self.detached_claimed(ipa.0, len, len, Chain::default()));
+        if let Some(entry) = self.unmap_one(ipa.0, len) {
+            let mut detached = self.detached(ipa.0, len, len, Chain::default());
+            detached.claim = Claim::One(entry);
+            return Ok(detached);
         }
         self.unmap_some(ipa, len, usize::MAX)
             .map(|(_, detached)| detached)
@@ -86,7 +88,7 @@ impl<M: Memory> Table<M> {
     #[inline(always)]
     fn detached_claimed(&self, ipa: u64, len: u64, stride: u64, chain: Chain) -> Detached {
         let mut detached = self.detached(ipa, len, stride, chain);
-        detached.claimed = true;
+        detached.claim = Claim::All;
         detached
     }
 
@@ -104,7 +106,7 @@ impl<M: Memory> Table<M> {
             stale,
             chain,
             owner: self.id,
-            claimed: false,
+            claim: Claim::None,
         }
     }
 }

@@ -36,6 +36,21 @@ fn a_page_is_mapped_translated_and_unmapped() {
     assert_eq!(arena.in_use(), 0);
 }
 
+/// A reset takes away what was claimed. Releasing that later must not touch what
+/// others mapped there since.
+#[test]
+#[cfg_attr(debug_assertions, should_panic(expected = "another table"))]
+fn what_was_detached_before_a_reset_is_void() {
+    let mut table = table(Granule::K4, 40);
+    let (ipa, len) = (Ipa(0x4000_0000), 0x1000);
+    table.map(ipa, RAM, len, Attrs::RAM).unwrap();
+    let gone = table.unmap(ipa, len).unwrap();
+    table.reset(forget).unwrap();
+    table.map(ipa, RAM, len, Attrs::RAM).unwrap();
+    table.release(gone, forget).unwrap();
+    assert_eq!(table.translate(ipa), Some((RAM, Attrs::RAM, len)));
+}
+
 #[test]
 fn a_gigabyte_takes_one_block_and_an_odd_range_takes_all_sizes() {
     let table = table(Granule::K4, 40);
