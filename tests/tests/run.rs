@@ -98,6 +98,10 @@ impl Terminal {
         let side = || Stdio::from(open().expect("the other side"));
         let keyboard = File::from(pty);
         let mut reader = keyboard.try_clone().expect("a reader");
+        // Reading fails while nobody has the other side open: held until the
+        // program has it.
+        let held = open().expect("the other side");
+        set_size(&held, rows, columns);
         let mut session = Command::new("setsid");
         session.arg("--ctty").arg(command.get_program());
         session.args(command.get_args());
@@ -121,11 +125,11 @@ impl Terminal {
             },
             seen: vt100::Parser::new(size(rows), size(columns), 500),
             child: {
-                set_size(&open().expect("the other side"), rows, columns);
                 session.stdin(side()).stdout(side()).stderr(side());
                 session.spawn().expect("setsid of util-linux")
             },
         };
+        drop(held);
         terminal.until("QEMU", |t| t.contents().contains("QEMU "));
         terminal
     }
