@@ -32,8 +32,9 @@ impl<M: Memory> Table<M> {
     /// That of `invalidate`.
     ///
     /// # Panics
-    /// With debug assertions, if `detached` is from another table; otherwise
-    /// its pages and its range are lost.
+    /// With debug assertions, if `detached` is from another table, or from
+    /// before this one was [reset](Self::reset); otherwise its pages and its
+    /// range are lost.
     #[inline(always)]
     pub fn release<E>(
         &self,
@@ -75,7 +76,8 @@ impl<M: Memory> Table<M> {
 
     /// Empties the table, which nobody else may be using any more, after
     /// `invalidate` made every walker forget all of it. Frees all tables but
-    /// the root, and everything that was quarantined.
+    /// the root, and everything that was quarantined. What was detached before
+    /// has to be [released](Self::release) before, or its pages are lost.
     ///
     /// # Errors
     /// That of `invalidate`; then the table is empty, its pages are
