@@ -74,6 +74,10 @@ impl Request {
 }
 
 /// One DMA address space.
+///
+/// In this order in memory, so that the list comes last: what lies beyond 4 KiB takes an instruction
+/// more to load.
+#[repr(C)]
 pub struct Domain<M: Memory> {
     key: DomainKey,
     kind: DomainKind,
@@ -87,14 +91,14 @@ pub struct Domain<M: Memory> {
     /// From the first address to beyond the last that is mapped for good.
     fixed: (u64, u64),
     table: Option<Table<M>>,
-    /// Lazy unmaps that wait for their sync. What they took out stays claimed in the table.
-    pub(super) lazy: spin::Mutex<ArrayVec<Detached, LAZY_MAX>>,
     /// Held while one CPU waits for the SMMU on behalf of all lazy unmaps.
     pub(super) syncing: spin::Mutex<()>,
     pub(super) fenced: AtomicBool,
     /// Closing it failed: its table pages stay as they are.
     lost: bool,
     pub(super) attached: AtomicU32,
+    /// Lazy unmaps that wait for their sync. What they took out stays claimed in the table.
+    pub(super) lazy: spin::Mutex<ArrayVec<Detached, LAZY_MAX>>,
 }
 
 pub(super) fn table_error(error: pgtable::Error) -> Error {
@@ -145,11 +149,11 @@ impl<M: Memory> Domain<M> {
                 fixed.iter().map(Fixed::end).max().unwrap_or(0),
             ),
             table,
-            lazy: spin::Mutex::new(ArrayVec::new_const()),
             syncing: spin::Mutex::new(()),
             fenced: AtomicBool::new(false),
             lost: false,
             attached: AtomicU32::new(0),
+            lazy: spin::Mutex::new(ArrayVec::new_const()),
         })
     }
 
