@@ -31,23 +31,24 @@ const fn check(page: u64, count: u32, most: u32) -> Result<(), Status> {
 /// The entries at the start of a list, at most `most`, that continue one another; their address and
 /// their bytes.
 fn adjoining(list: &[ListEntry], most: usize) -> Option<(&[ListEntry], u64, u64)> {
-    let (first, others) = list.get(..most).unwrap_or(list).split_first()?;
+    let list = list.get(..most).unwrap_or(list);
+    let (first, mut others) = list.split_first()?;
     // An empty entry, or one beyond the end of all addresses, goes alone.
-    let others = if first.size == 0 { &[] } else { others };
-    let mut end = first.address.saturating_add(first.size);
-    let mut count = 1usize;
-    for entry in others {
-        let after = end.wrapping_add(entry.size);
-        if entry.address != end || after <= end {
+    let end = first.address.checked_add(first.size);
+    let Some(mut end) = end.filter(|_| first.size != 0) else {
+        return Some((list.get(..1)?, first.address, first.size));
+    };
+    while let Some((&ListEntry { address, size }, rest)) = others.split_first() {
+        let after = end.wrapping_add(size);
+        // Both at once: one branch for each entry.
+        if (address != end) | (after <= end) {
             break;
         }
         end = after;
-        count = count.wrapping_add(1);
+        others = rest;
     }
-    let size = match count {
-        1 => first.size,
-        _ => end.wrapping_sub(first.address),
-    };
+    let count = list.len().saturating_sub(others.len());
+    let size = end.wrapping_sub(first.address);
     Some((list.get(..count)?, first.address, size))
 }
 
@@ -157,5 +158,48 @@ impl<O: Outside, G: GuestMemory> Calls<'_, O, G> {
             }
         }
         reply(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of the first `most` of `list` go together, and their bytes.
+    fn together(list: &[(u64, u64)], most: usize) -> Option<(usize, u64)> {
+        let list: Vec<ListEntry> = list
+            .iter()
+            .map(|&(address, size)| ListEntry { address, size })
+            .collect();
+        adjoining(&list, most).map(|(run, first, size)| {
+            assert_eq!(first, list[0].address);
+            (run.len(), size)
+        })
+    }
+
+    #[test]
+    fn entries_go_together_as_far_as_each_begins_where_the_last_ended() {
+        const TOP: u64 = 0u64.wrapping_sub(0x1000);
+        let list = [(0x1000, 0x1000), (0x2000, 0x3000), (0x5000, 0x1000)];
+        assert_eq!(together(&list, 9), Some((3, 0x5000)));
+        assert_eq!(together(&list, 2), Some((2, 0x4000)), "no more than asked");
+        assert_eq!(together(&list, 0), None);
+        for (second, why) in [
+            ((0x3000, 0x1000), "a gap"),
+            ((0x1000, 0x1000), "the same again"),
+            ((0x2000, 0), "empty"),
+            ((0x2000, u64::MAX), "around the end of all addresses"),
+            ((0x2000, 0u64.wrapping_sub(0x2000)), "up to it"),
+        ] {
+            let found = together(&[(0x1000, 0x1000), second], 9);
+            assert_eq!(found, Some((1, 0x1000)), "{why}");
+        }
+        for (first, second, why) in [
+            ((0x1000, 0), (0x1000, 0x1000), "empty"),
+            ((TOP, 0x1000), (0, 0x1000), "up to the end of all addresses"),
+            ((TOP, 0x2000), (0x1000, 0x1000), "beyond it"),
+        ] {
+            assert_eq!(together(&[first, second], 9), Some((1, first.1)), "{why}");
+        }
     }
 }
