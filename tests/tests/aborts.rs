@@ -141,7 +141,7 @@ fn a_cpu_that_fails_takes_its_vm_and_nothing_else() {
         .expect_once_from("right", "ABOUT bad-sleep", LIMIT);
     ok(right);
     // udf #0
-    ok(ok(ram.open()).replace("hypervisor::machine::report::table", &[0]));
+    ok(ok(ram.open()).replace("hypervisor::machine::operator::report::table", &[0]));
     let console = &mut running.console;
     ok(console.send(&[0x01, b'p']));
     ok(console.expect("synchronous exception at EL2", LIMIT));

@@ -10,7 +10,7 @@ use stagegate_tests::ram::{IMAGE, RamFile};
 use stagegate_tests::setup::Setup;
 
 /// What Ctrl-a `d` calls, and nobody before.
-const VICTIM: &str = "hypervisor::machine::report::lines";
+const VICTIM: &str = "hypervisor::machine::operator::report::lines";
 
 /// Replaces the start of a function in the machine's memory before it was ever
 /// run, has it run, and waits for a line with all of `words`. They get the

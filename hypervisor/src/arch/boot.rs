@@ -212,8 +212,8 @@ secondary_entry:
     boot_table = sym BOOT_TABLE,
     secondary = sym SECONDARY,
     wrong_level = sym crate::machine::fault::wrong_exception_level,
-    primary = sym crate::machine::boot::primary,
-    secondary_main = sym crate::machine::boot::secondary,
+    primary = sym crate::machine::start::boot::primary,
+    secondary_main = sym crate::machine::start::boot::secondary,
 );
 
 /// `SCTLR_EL2` with MMU, caches and stack alignment checks on, and RES1 bits

@@ -232,11 +232,11 @@ return_to_caller:
     add     sp, sp, #256
     eret
     "#,
-    guest_call = sym crate::machine::run::guest_call,
-    guest_sync = sym crate::machine::run::guest_sync,
-    guest_irq = sym crate::machine::run::guest_irq,
-    guest_serror = sym crate::machine::run::guest_serror,
-    first_entry = sym crate::machine::run::first_entry,
+    guest_call = sym crate::machine::exits::run::guest_call,
+    guest_sync = sym crate::machine::exits::run::guest_sync,
+    guest_irq = sym crate::machine::exits::run::guest_irq,
+    guest_serror = sym crate::machine::exits::run::guest_serror,
+    first_entry = sym crate::machine::exits::run::first_entry,
     el2_fault = sym crate::machine::fault::el2_fault,
     recover = sym super::guarded::recover,
     hvc_0 = const crate::trap::esr::HVC_0 >> 16,

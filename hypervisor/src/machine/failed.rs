@@ -12,7 +12,10 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{board, console, cpus, irq, life, pci};
+use super::board::cpus;
+use super::operator::console;
+use super::vm::pci;
+use super::{irq, life, vms};
 use crate::arch::{percpu, timer};
 use crate::psci::power::State;
 
@@ -53,7 +56,7 @@ pub fn abandon() {
     if let Some(heir) = heir {
         irq::look_after_smmus(heir.index);
     }
-    board::vm_went_off();
+    vms::vm_went_off();
 }
 
 /// Whether a CPU can take over: it runs a vCPU, so it takes interrupts.

@@ -1,7 +1,9 @@
 //! Reports of what must never happen, and stops.
 
+use super::board::packed;
+use super::failed;
+use super::operator::console;
 use crate::arch::{ram, regs, trace, vectors::Frame};
-use crate::machine::{console, failed, packed};
 use crate::trap::esr;
 use platform::symbols::Place;
 

@@ -11,11 +11,14 @@ use litemap::LiteMap;
 use platform::gic::its::LPI_BASE;
 use spin::Once;
 
-use super::gic::{self, Lrs};
-use super::private::{self, Private};
-use super::vcpu::VcpuRef;
+use super::board::gic::{self, Lrs};
+use super::board::private::{self, Private};
+use super::board::{cpus, its, smmus};
+use super::operator::console;
 use super::vm::Vm;
-use super::{board, console, cpus, its, messages, smmus};
+use super::vm::messages;
+use super::vm::vcpu::VcpuRef;
+use super::vms;
 use crate::arch::cache;
 use crate::guest::map;
 use crate::vgic::{Effects, Kick, SgiKind};
@@ -108,7 +111,7 @@ fn take_inheritance() {
         // An edge may have been lost, and the alarm was the other CPU's own.
         console::interrupt();
         for index in 0..smmus::units().len() {
-            board::smmu_interrupt(index);
+            vms::smmu_interrupt(index);
         }
         smmus::arm();
     }
@@ -202,7 +205,7 @@ fn private(intid: u32) -> bool {
             before_enter(&me);
         }
     } else if intid == numbers.hyp_timer {
-        board::alarm();
+        vms::alarm();
     }
     false
 }
@@ -218,7 +221,7 @@ fn shared(intid: u32) -> bool {
             false
         }
         Some(Owner::Smmu(index)) => {
-            board::smmu_interrupt(*index);
+            vms::smmu_interrupt(*index);
             false
         }
         None => {

@@ -6,12 +6,12 @@ use arrayvec::ArrayVec;
 use smmu::{Fault, FaultRecord};
 use spin::mutex::SpinMutex;
 
-use super::board;
 use super::console::print;
-use super::masters::Master;
-use super::smmus::{self, Unit};
-use super::vm::Vm;
 use crate::burst::Burst;
+use crate::machine::board::smmus::{self, Unit};
+use crate::machine::vm::Vm;
+use crate::machine::vm::masters::Master;
+use crate::machine::vms;
 
 /// Faults shown on the console; the monitor lists the newest whatever became of
 /// their lines.
@@ -54,7 +54,7 @@ pub fn report(unit: &'static Unit, fault: Fault) {
     let index = smmus::at(unit.node);
     let owner = fault.link.and_then(|link| {
         let owns = |master: &&Master| index.is_some_and(|index| master.owns(index, link));
-        board::vms()
+        vms::all()
             .iter()
             .find_map(|&vm| Some((vm, vm.masters.iter().find(owns)?)))
     });

@@ -16,9 +16,9 @@ use smmu::{DmaMemory, DomainId, Fault, IpaRange, Limits, Smmu, SmmuConfig, Stage
 use spin::Once;
 
 use super::supplies::{self, Machine, Supplied};
-use super::vm::Vm;
 use crate::arch::{dma, timer};
 use crate::drivers::{self, AnyHardware, Ask};
+use crate::machine::vm::Vm;
 
 /// An SMMU of the board.
 pub struct Unit {

@@ -13,10 +13,14 @@ use platform::report::Report;
 use platform::tree::Tree;
 
 use super::stop::{Stop, show};
-use super::{board, compose, console, cpus, gic, irq, messages, owners, packed};
+use super::{compose, owners};
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::ram::{self, RamMap};
 use crate::arch::{boot, heap, mmu, smp, vectors};
+use crate::machine::board::{cpus, gic, packed};
+use crate::machine::operator::console;
+use crate::machine::vm::messages;
+use crate::machine::{irq, vms};
 
 /// RAM for tables and records; taken from the top of RAM.
 const HEAP: u64 = 48 << 20;
@@ -193,7 +197,7 @@ fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Sto
         owners::owners(facts, &vms),
     );
     console::share(vms.iter().map(|vm| vm.name.as_str()));
-    board::set_vms(vms);
+    vms::publish(vms);
     Ok(())
 }
 
@@ -217,11 +221,11 @@ fn cpu_order(facts: &Board) -> Vec<u64> {
 }
 
 /// Makes each CPU's record and installs this one's.
-fn publish_cpus(order: &[u64], vms: &[&'static super::vm::Vm]) {
+fn publish_cpus(order: &[u64], vms: &[&'static crate::machine::vm::Vm]) {
     let homes = |cpu: usize| {
         vms.iter().find_map(|&vm| {
             let index = vm.vcpus.iter().position(|v| v.cpu == cpu)?;
-            Some(super::vcpu::VcpuRef { vm, index })
+            Some(crate::machine::vm::vcpu::VcpuRef { vm, index })
         })
     };
     let records: Vec<&'static PerCpu> = order
@@ -269,7 +273,7 @@ fn enter() {
     }
     irq::enable_own();
     // SMMUs have been on since they were probed; nobody may need them.
-    super::smmus::arm();
+    crate::machine::board::smmus::arm();
     if percpu::try_get().is_some_and(|cpu| cpu.vcpu.is_some()) {
         vectors::run_vcpu();
     }

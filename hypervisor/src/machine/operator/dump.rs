@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use pgtable::{Ipa, Region};
 
 use super::console::print;
-use super::vm::Vm;
+use crate::machine::vm::Vm;
 
 /// Lines of a page: what fits a terminal.
 const LINES: usize = 20;

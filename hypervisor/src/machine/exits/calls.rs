@@ -1,12 +1,12 @@
 //! Hypercalls: PSCI and SMCCC discovery, then Stagegate's own services.
 
-use super::guest_dma::Side;
-use super::life::{self, Ending};
-use super::ram::GuestRam;
 use super::run;
-use super::vcpu::VcpuRef;
 use crate::arch::vectors::{CallFrame, Frame};
 use crate::hypercall::{self, Calls};
+use crate::machine::life::{self, Ending};
+use crate::machine::vm::guest_dma::Side;
+use crate::machine::vm::ram::GuestRam;
+use crate::machine::vm::vcpu::VcpuRef;
 use crate::psci::{self, Outcome, SUCCESS};
 use crate::scmi::SMC_ID;
 use stagegate_abi::Reply;
@@ -95,11 +95,11 @@ fn standard(me: VcpuRef, call: psci::Call, frame: &mut Frame) {
         Outcome::Return(value) => frame.x[0] = value,
         Outcome::Start(index) => {
             frame.x[0] = SUCCESS;
-            super::irq::kick(me.vm.vcpus[index].cpu);
+            crate::machine::irq::kick(me.vm.vcpus[index].cpu);
         }
         Outcome::Standby => {
             frame.x[0] = SUCCESS;
-            super::irq::standby(&me);
+            crate::machine::irq::standby(&me);
         }
         Outcome::CpuOff => run::restart(me, frame),
         Outcome::SystemOff => life::request_end(me.vm, Ending::PowerOff),

@@ -15,9 +15,9 @@ use platform::probe::{Entry, Graph, Probed, Role, State, graph_of};
 use platform::supply::Suppliers;
 use platform::tree::Tree;
 
-use super::smmus::{self, SAID};
-use super::supplies::Machine;
 use crate::arch::timer;
+use crate::machine::board::smmus::{self, SAID};
+use crate::machine::board::supplies::Machine;
 
 /// Pause before what did not answer is asked again.
 const PAUSE_NS: u64 = 5_000_000;

@@ -8,10 +8,10 @@ use pgtable::Attrs;
 use platform::config::{DeviceConfig, DeviceKind, Passing, passing};
 use platform::tree::{NodeId, Tree};
 
-use super::owners::Line;
-use super::vm::Vm;
+use super::Vm;
 use crate::guest::dt::{PassedDevice, Property, Spi, Trigger, phandle};
 use crate::guest::{Range, map};
+use crate::machine::start::owners::Line;
 use crate::vgic::SPI_BASE;
 
 /// Where registers of platform devices appear to the guest.

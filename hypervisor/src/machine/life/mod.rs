@@ -9,11 +9,13 @@
 //! When the last CPU goes off by itself the VM is powered off: only its own
 //! CPUs can start one another.
 
+pub mod load;
+
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::irq;
-use super::vcpu::VcpuRef;
-use super::vm::Vm;
+use crate::machine::irq;
+use crate::machine::vm::Vm;
+use crate::machine::vm::vcpu::VcpuRef;
 use crate::psci::{self, Start};
 
 /// Why a VM ends or begins.
@@ -261,6 +263,6 @@ fn conclude(vm: &'static Vm, ending: Ending) {
         Ending::Crash => log::error!("{name}: stopped after a crash"),
         _ => log::info!("{name}: powered off"),
     }
-    super::console::release(vm);
-    super::board::vm_went_off();
+    crate::machine::operator::console::release(vm);
+    crate::machine::vms::vm_went_off();
 }

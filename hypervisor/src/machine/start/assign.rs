@@ -9,13 +9,13 @@ use platform::facts::Board;
 use platform::sort;
 use platform::tree::Tree;
 
-use super::masters::{Identity, Master};
-use super::messages::{self, Messages};
-use super::passed::{Allocator, Passed};
-use super::pci::{self, VmHost};
-use super::smmus::{self, Stream};
 use super::stop::Stop;
-use super::vm::Vm;
+use crate::machine::board::smmus::{self, Stream};
+use crate::machine::vm::Vm;
+use crate::machine::vm::masters::{Identity, Master};
+use crate::machine::vm::messages::{self, Messages};
+use crate::machine::vm::passed::{Allocator, Passed};
+use crate::machine::vm::pci::{self, VmHost};
 use crate::pci::{MsiPolicy, Rid};
 use crate::power::evidence::Source;
 

@@ -12,9 +12,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use smmu::{LinkId, StreamId};
 use spin::mutex::SpinMutex;
 
-use super::smmus::{self, Place, Stream};
 use crate::arch::timer;
 use crate::burst::Burst;
+use crate::machine::board::smmus::{self, Place, Stream};
 use crate::pci::{PowerDenied, Rid};
 use crate::power::evidence::{Event, Evidence, Reason, Source, Sources, Step, Word};
 

@@ -4,11 +4,11 @@ use litemap::LiteMap;
 
 use platform::facts::Board;
 
-use super::irq::Owner;
-use super::private::Private;
-use super::smmus;
 use super::stop::Stop;
-use super::vm::Vm;
+use crate::machine::board::private::Private;
+use crate::machine::board::smmus;
+use crate::machine::irq::Owner;
+use crate::machine::vm::Vm;
 
 /// A physical interrupt line that belongs to a VM.
 #[derive(Clone, Copy, Debug)]

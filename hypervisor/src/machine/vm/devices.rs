@@ -2,13 +2,14 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::Vm;
 use super::guest_dma::Side;
 use super::pci::VmHost;
 use super::ram::GuestRam;
 use super::vcpu::VcpuRef;
-use super::vm::Vm;
-use super::{console, irq};
 use crate::guest::map;
+use crate::machine::irq;
+use crate::machine::operator::console;
 use crate::viommu::Viommu;
 use crate::vuart::Pl011;
 

@@ -3,26 +3,27 @@
 use alloc::vec::Vec;
 use spin::Once;
 
+use super::board::{cpus, smmus};
 use super::life::Phase;
+use super::operator::faults;
 use super::vm::Vm;
-use super::{cpus, faults, smmus};
 use crate::arch::smp;
 
 static VMS: Once<Vec<&'static Vm>> = Once::new();
 
 /// Publishes the VMs.
-pub fn set_vms(vms: Vec<&'static Vm>) {
+pub fn publish(vms: Vec<&'static Vm>) {
     VMS.call_once(|| vms);
 }
 
 /// All VMs.
-pub fn vms() -> &'static [&'static Vm] {
+pub fn all() -> &'static [&'static Vm] {
     VMS.get().map_or(&[], Vec::as_slice)
 }
 
 /// A VM is off. When all are, there is nothing left to do.
 pub fn vm_went_off() {
-    if vms()
+    if all()
         .iter()
         .all(|vm| matches!(vm.life.phase().0, Phase::Off(_) | Phase::Failed))
     {
@@ -33,8 +34,8 @@ pub fn vm_went_off() {
 
 /// Switches the board off; where firmware cannot, says so and returns.
 pub fn power_off() {
-    super::report::lines();
-    super::console::flush();
+    super::operator::report::lines();
+    super::operator::console::flush();
     if let Some(conduit) = cpus::firmware() {
         smp::system_off(conduit);
     }

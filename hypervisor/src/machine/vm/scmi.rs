@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use platform::mmio::{Mmio, Window};
 use spin::mutex::SpinMutex;
 
-use super::vm::Vm;
+use super::Vm;
 use crate::arch::cache;
 use crate::arch::ram::{self, Extent};
 use crate::power::evidence::{Event, Word};

@@ -9,13 +9,13 @@ use platform::facts::{self, Board, WindowKind};
 use spin::Once;
 use spin::mutex::SpinMutex;
 
-use super::console::print;
+use super::Vm;
 use super::masters::Master;
-use super::owners::Line;
-use super::vm::Vm;
 use crate::arch::guarded::Guarded;
 use crate::arch::timer;
 use crate::guest::map;
+use crate::machine::operator::console::print;
+use crate::machine::start::owners::Line;
 use crate::pci::{
     Aborted, BarMapping, Delay, Ecam, Effects, HostConfig, HostWindow, HostWindows, Losses, Lost,
     MapDenied, MsiPolicy, PciError, PowerDenied, Registers, Rid, Topology, VirtualHost, Width, acs,

@@ -14,21 +14,21 @@ use platform::tree::Tree;
 use spin::Once;
 
 use super::assign::{WhyNot, adopt};
-use super::devices::Devices;
-use super::guest_dma::GuestDma;
-use super::life::Life;
-use super::pci;
 use super::probing;
-use super::ram::{GuestRam, PIECE};
-use super::scmi::Scmi;
 use super::stop::{Stop, show};
-use super::vcpu::Vcpu;
-use super::vm::{Counters, IPA_BITS, Images, Stage2, Vm};
 use crate::arch::ram::RamMap;
 use crate::arch::regs;
 use crate::arch::tables::TableMemory;
 use crate::dma::Policy;
 use crate::guest::map;
+use crate::machine::life::Life;
+use crate::machine::vm::devices::Devices;
+use crate::machine::vm::guest_dma::GuestDma;
+use crate::machine::vm::pci;
+use crate::machine::vm::ram::{GuestRam, PIECE};
+use crate::machine::vm::scmi::Scmi;
+use crate::machine::vm::vcpu::Vcpu;
+use crate::machine::vm::{Counters, IPA_BITS, Images, Stage2, Vm};
 use crate::psci::Mitigations;
 use crate::trap::features::{Features, Offer};
 use crate::vgic::{self, Vgic};
@@ -45,7 +45,7 @@ pub fn vms(
     cpus: usize,
 ) -> Result<Vec<&'static Vm>, Stop> {
     let mut report = Report::new();
-    let files = super::packed::files();
+    let files = crate::machine::board::packed::files();
     let named: Vec<(&str, Region)> = files.iter().map(|f| (f.0, f.1)).collect();
     let inputs = Inputs {
         files: Some(&named),
@@ -188,7 +188,7 @@ fn policy(config: &VmConfig) -> Policy {
 fn images(config: &VmConfig, memory: &RamMap) -> Result<Images, Stop> {
     let bytes = |source: &File| match source {
         File::Memory(region) => memory.module(*region),
-        File::File(name) => super::packed::files()
+        File::File(name) => crate::machine::board::packed::files()
             .into_iter()
             .find(|(packed, ..)| packed == name)
             .map(|(_, _, bytes)| bytes),

@@ -4,22 +4,22 @@ use alloc::vec::Vec;
 
 use platform::config::GuestIommu;
 
-use super::irq;
-use super::passed::Passed;
-use super::ram::PIECE;
-use super::vm::{LoadError, Vm};
 use crate::arch::{regs, timer};
 use crate::guest::dt::{
     Chosen, Device, Gic, GuestPlatform, Intx, Iommu, Msi, PassedDevice, PciHost, Property, Scmi,
 };
 use crate::guest::image::{self, GuestMemory, Layout, OutsideRam};
 use crate::guest::{Range, map};
+use crate::machine::irq;
+use crate::machine::vm::passed::Passed;
+use crate::machine::vm::ram::PIECE;
+use crate::machine::vm::{LoadError, Vm};
 use crate::psci::Start;
 use crate::scmi::SMC_ID;
 use crate::vgic::SPI_BASE;
 
 /// A VM's RAM as the loader writes it.
-struct Destination<'a>(&'a super::ram::GuestRam);
+struct Destination<'a>(&'a crate::machine::vm::ram::GuestRam);
 
 impl GuestMemory for Destination<'_> {
     fn write(&mut self, ipa: u64, bytes: &[u8]) -> Result<(), OutsideRam> {

@@ -14,7 +14,9 @@ use platform::mmio::Window;
 use platform::uart::UartKind;
 use spin::mutex::SpinMutex;
 
-use super::{board, irq, monitor};
+use super::monitor;
+use crate::machine::vm::Vm;
+use crate::machine::{irq, vms};
 use crate::vuart::{Focus, HYPERVISOR, Mux, Ring, Typed};
 
 /// Polls before a byte that the UART does not take is given up.
@@ -169,7 +171,7 @@ fn fetch(own: &mut Ring<16384>, source: usize, out: &mut [u8]) -> usize {
     }
     let Some(vm) = source
         .checked_sub(1)
-        .and_then(|index| board::vms().get(index))
+        .and_then(|index| vms::all().get(index))
         .filter(|vm| !vm.life.has_failed())
     else {
         return 0;
@@ -197,8 +199,8 @@ pub fn pump() {
 }
 
 /// Shows what a VM that has stopped left of an unfinished line.
-pub fn release(vm: &super::vm::Vm) {
-    let index = board::vms().iter().position(|other| other.id == vm.id);
+pub fn release(vm: &Vm) {
+    let index = vms::all().iter().position(|other| other.id == vm.id);
     let mut state = STATE.lock();
     if let (Some(index), Some(mux)) = (index, state.mux.as_mut()) {
         mux.release_line(index + 1);
@@ -284,20 +286,20 @@ pub fn interrupt() {
 /// Remembers who is typed to, for those who must not take the lock to know.
 fn note_focus(focus: Focus) {
     let id = match focus {
-        Focus::Vm(index) => board::vms().get(index).map_or(NOBODY, |vm| vm.id.into()),
+        Focus::Vm(index) => vms::all().get(index).map_or(NOBODY, |vm| vm.id.into()),
         Focus::Monitor => NOBODY,
     };
     FOCUS.store(id, Ordering::Relaxed);
 }
 
 /// Whether what is typed goes to `vm`, whose output is then shown at once.
-pub fn has_focus(vm: &super::vm::Vm) -> bool {
+pub fn has_focus(vm: &Vm) -> bool {
     FOCUS.load(Ordering::Relaxed) == u32::from(vm.id)
 }
 
 /// Types `byte` to a VM.
 fn give(index: usize, byte: u8) {
-    let vm = board::vms().get(index);
+    let vm = vms::all().get(index);
     if let Some(vm) = vm.filter(|vm| !vm.life.has_failed()) {
         let (_taken, outcome) = vm.devices.uart.typed(byte, |high| vm.uart_line(high));
         irq::kick_vcpus(vm, outcome.line.unwrap_or_default());

@@ -3,12 +3,13 @@
 //! A hypercall and a register read of the virtual interrupt controller are the
 //! exits that count; both stay on the straight path of this file.
 
-use super::life::{self, Ending};
-use super::vcpu::VcpuRef;
-use super::{calls, irq, mmio};
+use super::{calls, mmio};
 use crate::arch::regs::{self, elr_el2, far_el2, hpfar_el2, spsr_el2};
 use crate::arch::vectors::{CallFrame, Frame};
 use crate::hypercall;
+use crate::machine::irq;
+use crate::machine::life::{self, Ending};
+use crate::machine::vm::vcpu::VcpuRef;
 use crate::psci;
 use crate::trap::config;
 use crate::trap::esr::{self, Exit};

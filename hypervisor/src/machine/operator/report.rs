@@ -7,16 +7,16 @@ use core::fmt::Write;
 
 use smmu::power::{Account, State, Who};
 
-use super::board;
 use super::console::print;
-use super::masters::Master;
-use super::smmus::{self, Unit};
-use super::vm::Vm;
+use crate::machine::board::smmus::{self, Unit};
+use crate::machine::vm::Vm;
+use crate::machine::vm::masters::Master;
+use crate::machine::vms;
 use crate::power::evidence::Word;
 
 /// Every master of every VM.
 fn masters() -> impl Iterator<Item = (&'static Vm, &'static Master)> {
-    board::vms()
+    vms::all()
         .iter()
         .flat_map(|&vm| vm.masters.iter().map(move |master| (vm, master)))
 }

@@ -24,12 +24,14 @@ use platform::tree::{NodeId, Tree};
 use spin::Once;
 use spin::mutex::SpinMutex;
 
-use super::owners::Line;
-use super::vm::Vm;
-use super::{gic, irq, its, pci};
+use super::Vm;
+use super::pci;
 use crate::arch::mmio;
 use crate::dma::Fixed;
 use crate::guest::{Range, map};
+use crate::machine::board::{gic, its};
+use crate::machine::irq;
+use crate::machine::start::owners::Line;
 use crate::pci::{MsiPolicy, Rid};
 use crate::vgic::SPI_BASE;
 use crate::vgic::v2m::{MSI_TYPER, V2m, typer_range};

@@ -1,11 +1,11 @@
 //! The operator's keyboard: Ctrl-a and a key, from any console.
 
-use super::board;
 use super::console::print;
-use super::life::{self, Ending, Phase};
-use super::report;
-use super::vm::Vm;
-use super::{dump, faults, pci};
+use super::{dump, faults, report};
+use crate::machine::life::{self, Ending, Phase};
+use crate::machine::vm::Vm;
+use crate::machine::vm::pci;
+use crate::machine::vms;
 use crate::psci::power::State;
 
 /// What Ctrl-a `?` prints.
@@ -43,7 +43,7 @@ pub fn menu(key: u8) {
         b'p' => report::table(),
         b'k' => report::links(),
         b'd' => report::lines(),
-        b'q' => board::power_off(),
+        b'q' => vms::power_off(),
         b'f' => {
             faults::list();
             pci::list_losses();
@@ -73,7 +73,7 @@ fn numbered(command: u8, number: usize) {
     }
     let Some(vm) = number
         .checked_sub(1)
-        .and_then(|index| board::vms().get(index))
+        .and_then(|index| vms::all().get(index))
     else {
         return print(format_args!("there is no VM {number}\n"));
     };
@@ -110,7 +110,7 @@ fn vms() {
     print(format_args!(
         "VM name             state     vCPUs on  memory  resets\n"
     ));
-    for (index, vm) in board::vms().iter().enumerate() {
+    for (index, vm) in vms::all().iter().enumerate() {
         let on = vm
             .vcpus
             .iter()

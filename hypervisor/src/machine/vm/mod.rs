@@ -1,5 +1,16 @@
 //! A virtual machine: what it owns and how it is brought up.
 
+pub mod devices;
+pub mod guest_dma;
+pub mod masters;
+pub mod messages;
+pub mod passed;
+pub mod pci;
+pub mod ram;
+pub mod scmi;
+pub mod tables;
+pub mod vcpu;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,30 +19,29 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use pgtable::Table;
 use platform::config::GuestIommu;
 
-use super::devices::Devices;
-use super::guest_dma;
-use super::life::Life;
-use super::masters::Master;
-use super::messages::{self, Messages};
-use super::owners::Line;
-use super::passed::Passed;
-use super::pci::VmHost;
-use super::ram::GuestRam;
-use super::scmi::Scmi;
-use super::smmus::Place;
-use super::tables::Mirrored;
-use super::vcpu::Vcpu;
 use crate::arch::tables::TableMemory;
 use crate::arch::timer;
 use crate::guest::dt::DtError;
 use crate::guest::image::ImageError;
 use crate::guest::map;
+use crate::machine::board::smmus::Place;
+use crate::machine::life::Life;
+use crate::machine::start::owners::Line;
 use crate::power::evidence::{Event, VmLife};
 use crate::psci::{self, Mitigations, Start};
 use crate::trap::features::Features;
 use crate::trap::sysreg::SysReg;
 use crate::vgic::{Kick, SPI_BASE, Vgic};
 use crate::viommu::Viommu;
+use devices::Devices;
+use masters::Master;
+use messages::Messages;
+use passed::Passed;
+use pci::VmHost;
+use ram::GuestRam;
+use scmi::Scmi;
+use tables::Mirrored;
+use vcpu::Vcpu;
 
 /// Stage-2 tables of CPUs and, where they can, SMMUs.
 pub type Stage2 = Table<TableMemory>;
@@ -253,10 +263,10 @@ impl Vm {
         }
         self.scmi.iter().for_each(Scmi::reset);
         self.announce(VmLife::Stopped);
-        super::irq::release(self);
+        crate::machine::irq::release(self);
         self.vgic.reset();
         // This CPU may be the one that SMMUs, console and alarms call.
-        self.ram.scrub(super::irq::take_pending);
+        self.ram.scrub(crate::machine::irq::take_pending);
     }
 
     /// Puts kernel, RAM disk and device tree into its RAM.
@@ -265,7 +275,7 @@ impl Vm {
     /// An image is damaged or does not fit; nothing may run.
     pub fn load(&self) -> Result<Start, LoadError> {
         self.epoch.store(timer::ticks(), Ordering::Relaxed);
-        let start = super::load::load(self)?;
+        let start = crate::machine::life::load::load(self)?;
         if self.dma.get().is_some_and(|dma| dma.core.start().is_err()) {
             log::error!(
                 "{}: an SMMU does not take a device: it has no DMA",

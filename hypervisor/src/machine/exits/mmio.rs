@@ -1,14 +1,16 @@
 //! Accesses to addresses that stage 2 does not map: emulated devices, or a
 //! guest that aims at nothing.
 
-use super::vcpu::VcpuRef;
+use crate::machine::vm::Vm;
+use crate::machine::vm::vcpu::VcpuRef;
 
-use super::devices::Stored;
-use super::gic::Lrs;
-use super::{irq, run};
+use super::run;
 use crate::arch::regs::{self, far_el2, hpfar_el2};
 use crate::arch::vectors::Frame;
 use crate::guest::map;
+use crate::machine::board::gic::Lrs;
+use crate::machine::irq;
+use crate::machine::vm::devices::Stored;
 use crate::trap::esr::{Access, DataAbort, Fault};
 use crate::trap::inject::Exception;
 use crate::vgic::{Read, Region};
@@ -138,7 +140,7 @@ fn store(me: VcpuRef, ipa: u64, access: Access, value: u64) -> Stored {
 
 /// The register frame that `ipa` lies in.
 #[inline]
-fn gic(vm: &super::vm::Vm, ipa: u64) -> Option<(Region, usize)> {
+fn gic(vm: &Vm, ipa: u64) -> Option<(Region, usize)> {
     let at = ipa.wrapping_sub(map::GICD.base);
     if at < map::GICD.size {
         return Some((Region::Distributor, at as usize));
@@ -191,7 +193,7 @@ pub fn instruction_abort(me: VcpuRef, ipa: Option<u64>, va: u64) {
             me.index,
             ipa.unwrap_or(va)
         );
-        return super::life::request_end(me.vm, super::life::Ending::Crash);
+        return crate::machine::life::request_end(me.vm, crate::machine::life::Ending::Crash);
     }
     run::raise(Exception::InstructionAbort { va });
 }

@@ -8,12 +8,12 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use pgtable::{Attrs, Config, Ipa, Lookup, Pa, Stale, Walks};
 use smmu::{DomainId, Mirror, Vmid, mirror};
 
-use super::smmus::{self, Place, Unit};
-use super::vm::Vm;
+use super::Vm;
 use crate::arch::cache;
 use crate::arch::ram::Extent;
 use crate::arch::tables::TableMemory;
 use crate::guest::map;
+use crate::machine::board::smmus::{self, Place, Unit};
 
 /// A mirror of a VM's stage 2, and what was said about it.
 pub struct Mirrored {
@@ -72,7 +72,7 @@ impl Vm {
     fn fixed(&self) -> impl Iterator<Item = (u64, u64, u64, Attrs)> + '_ {
         let pieces = self.ram.pieces();
         let ram = pieces.map(|(ipa, extent)| (ipa, extent.start(), extent.len(), Attrs::RAM));
-        let interface = super::gic::virtual_cpu_interface();
+        let interface = crate::machine::board::gic::virtual_cpu_interface();
         ram.chain(interface.map(|pa| (map::GICC.base, pa, 0x2000, Attrs::DEVICE)))
     }
 

@@ -11,16 +11,16 @@ use spin::Once;
 use spin::mutex::SpinMutex;
 use stagegate_abi::{Event as Report, EventFlags, EventReason, PowerState, SmmuPower, StatsPage};
 
+use super::Vm;
 use super::masters::Master;
 use super::messages::Messages;
-use super::smmus::{self, Unit};
-use super::vm::Vm;
 use crate::arch::tables::TableMemory;
 use crate::dma::{
     DomainKey, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, Join, Joins,
     NotRam, Outside, Piece, Policy, PowerReport, Target, VmDma,
 };
 use crate::hypercall::Calls;
+use crate::machine::board::smmus::{self, Unit};
 use crate::power::evidence::{Event, Source, Word};
 use crate::viommu::Viommu;
 
@@ -84,9 +84,9 @@ impl GuestDma {
             iova,
         });
         if let Some(viommu) = &self.viommu {
-            super::irq::kick_vcpus(vm, vm.viommu_line(viommu.deliver()));
+            crate::machine::irq::kick_vcpus(vm, vm.viommu_line(viommu.deliver()));
         } else if raise {
-            super::irq::kick_vcpus(vm, vm.event_interrupt());
+            crate::machine::irq::kick_vcpus(vm, vm.event_interrupt());
         }
     }
 }

@@ -1,0 +1,10 @@
+//! The board: its CPUs and their private interrupts, its interrupt controller,
+//! its SMMUs and what powers them.
+
+pub mod cpus;
+pub mod gic;
+pub mod its;
+pub mod packed;
+pub mod private;
+pub mod smmus;
+pub mod supplies;
