@@ -67,7 +67,8 @@ pub trait Switch: Send + Sync {
     /// Switches off.
     ///
     /// # Errors
-    /// [`SupplyError`]; the supply is then to be taken as still on.
+    /// [`SupplyError`]. What a [`Counted`] switch supplies is then certainly
+    /// still on; a driver's own may go off at any time.
     fn disable(&self) -> Result<(), SupplyError>;
 
     /// Whether it is on now, as hardware or firmware tells.
@@ -79,6 +80,12 @@ pub trait Switch: Send + Sync {
     /// It is always on and cannot be switched.
     fn is_fixed(&self) -> bool {
         false
+    }
+
+    /// It counts as off, but refused to go, and to stay: why nobody can say
+    /// whether it is.
+    fn doubt(&self) -> Option<SupplyError> {
+        None
     }
 }
 

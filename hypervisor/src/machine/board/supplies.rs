@@ -63,9 +63,11 @@ impl Lasting {
     }
 
     fn off(&self) -> Result<(), SupplyError> {
-        self.switch
-            .disable()
-            .map_err(|error| self.told("off", error))
+        let off = self.switch.disable();
+        if let Some(error) = self.switch.doubt() {
+            self.told("off, and not on again", error);
+        }
+        off.map_err(|error| self.told("off", error))
     }
 
     /// The drivers keep a number; the operator gets the words. A guest that

@@ -117,18 +117,18 @@ impl Services for World {
     }
 }
 
-/// A switch that writes down what happens, and fails on demand.
+/// A switch that writes down what happens, and fails at what it is told.
 #[derive(Default)]
 pub(super) struct Recorder {
     pub(super) log: Arc<Mutex<Vec<&'static str>>>,
     pub(super) names: (&'static str, &'static str),
-    pub(super) fails: Mutex<bool>,
+    pub(super) fails: Mutex<Vec<&'static str>>,
 }
 
 impl Recorder {
     fn act(&self, what: &'static str) -> Result<(), SupplyError> {
         self.log.lock().push(what);
-        if *self.fails.lock() {
+        if self.fails.lock().contains(&what) {
             Err(SupplyError::Timeout(1))
         } else {
             Ok(())

@@ -1,14 +1,12 @@
-use super::fake::{Recorder, Registers, World, keep};
+use super::fake::{Registers, World, keep};
 use crate::supply::gpio::{Bank, GpioGate};
 use crate::supply::pl061::Pl061;
 use crate::supply::qcom::{
     self, BranchEntry, BranchKind, Controller, DomainEntry, DomainKind, Table,
 };
-use crate::supply::{Counted, SupplyError, SupplyKind, Switch};
+use crate::supply::{SupplyError, SupplyKind, Switch};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use spin::Mutex;
 
 const DIRECTION: usize = 0x400;
 
@@ -245,74 +243,4 @@ fn the_tables_are_in_order_and_aligned() {
 fn an_unknown_clock_has_no_switch() {
     let controller = Arc::new(Controller::new(Registers::new(keep), &TABLE));
     assert!(qcom::switch(controller, World::silent(), SupplyKind::Clock, 9).is_none());
-}
-
-type Log = Arc<Mutex<Vec<&'static str>>>;
-
-/// A clock that needs two parents, all writing to one log.
-fn family() -> (Counted, Log, [Arc<Recorder>; 3]) {
-    let log = Log::default();
-    let make = |names| {
-        Arc::new(Recorder {
-            log: log.clone(),
-            names,
-            fails: Mutex::new(false),
-        })
-    };
-    let [a, b, own] = [
-        make(("+a", "-a")),
-        make(("+b", "-b")),
-        make(("+own", "-own")),
-    ];
-    let counted = Counted::new(own.clone(), alloc::vec![a.clone(), b.clone()]);
-    (counted, log, [a, b, own])
-}
-
-#[test]
-fn parents_go_on_first_and_off_last_and_once() {
-    let (counted, log, _) = family();
-    counted.enable().unwrap();
-    counted.enable().unwrap();
-    counted.disable().unwrap();
-    assert_eq!(
-        log.lock().drain(..).collect::<Vec<_>>(),
-        ["+a", "+b", "+own"]
-    );
-    counted.disable().unwrap();
-    assert_eq!(
-        log.lock().drain(..).collect::<Vec<_>>(),
-        ["-own", "-b", "-a"]
-    );
-    assert_eq!(counted.disable(), Err(SupplyError::Unbalanced));
-}
-
-#[test]
-fn a_failed_start_leaves_nothing_on() {
-    let (counted, log, [_, b, own]) = family();
-    *own.fails.lock() = true;
-    assert!(counted.enable().is_err());
-    assert_eq!(
-        log.lock().drain(..).collect::<Vec<_>>(),
-        ["+a", "+b", "+own", "-b", "-a"]
-    );
-    *b.fails.lock() = true;
-    assert!(counted.enable().is_err());
-    assert_eq!(log.lock().drain(..).collect::<Vec<_>>(), ["+a", "+b", "-a"]);
-    assert_eq!(counted.disable(), Err(SupplyError::Unbalanced));
-}
-
-#[test]
-fn what_will_not_stop_keeps_its_parents_and_its_user() {
-    let (counted, log, [_, _, own]) = family();
-    counted.enable().unwrap();
-    log.lock().clear();
-    *own.fails.lock() = true;
-    assert!(counted.disable().is_err());
-    assert_eq!(log.lock().drain(..).collect::<Vec<_>>(), ["-own"]);
-    *own.fails.lock() = false;
-    counted.disable().unwrap();
-    assert_eq!(
-        log.lock().drain(..).collect::<Vec<_>>(),
-        ["-own", "-b", "-a"]
-    );
 }
