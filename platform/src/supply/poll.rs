@@ -26,3 +26,34 @@ pub fn until(
         core::hint::spin_loop();
     }
 }
+
+/// Asks whether it is on until the answer is yes or `limit_us` microseconds
+/// have passed, but at least twice: of those who were told to switch, some
+/// agree before they have done it. An answer under way at the end is awaited.
+///
+/// # Errors
+/// [`SupplyError::Timeout`], or what asking comes to.
+pub fn confirm(
+    services: &dyn Services,
+    limit_us: u64,
+    mut is_on: impl FnMut() -> Result<bool, SupplyError>,
+) -> Result<(), SupplyError> {
+    let mut failed = None;
+    let answered = until(services, limit_us, || match is_on() {
+        Ok(on) => on,
+        Err(error) => {
+            failed = Some(error);
+            true
+        }
+    });
+    failed.map_or(answered, Err)
+}
+
+/// Lets `us` microseconds pass.
+pub fn pause(services: &dyn Services, us: u64) {
+    let start = services.now_us();
+    // The clock may be about to tick.
+    while services.now_us().saturating_sub(start) <= us {
+        core::hint::spin_loop();
+    }
+}

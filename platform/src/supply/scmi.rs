@@ -1,7 +1,11 @@
 //! SCMI client (DEN 0056): clocks and power domains of firmware, through a
 //! shared page and a doorbell.
+mod supplies;
+
+pub use supplies::{ScmiClock, ScmiDomain};
+
 use super::poll::until;
-use super::{Services, SupplyError, Switch};
+use super::{Services, SupplyError};
 use crate::mmio::Mmio;
 use alloc::sync::Arc;
 use spin::Mutex;
@@ -21,15 +25,8 @@ pub const PROTOCOL_POWER: u32 = 0x11;
 pub const PROTOCOL_CLOCK: u32 = 0x14;
 
 const PROTOCOL_VERSION: u32 = 0;
-const POWER_STATE_SET: u32 = 4;
-const POWER_STATE_GET: u32 = 5;
-const CLOCK_ATTRIBUTES: u32 = 3;
-const CLOCK_CONFIG_SET: u32 = 7;
-
-/// POWER_STATE: domain off, context lost (DEN 0056, 4.3.2.5).
-const POWER_OFF: u32 = 0x4000_0000;
-/// Clock protocol version from which CONFIG_SET has a third argument.
-const CLOCK_VERSION_2_1: u32 = 0x0002_0001;
+/// Status: firmware has no room for the message now (DEN 0056, 4.1.4).
+const BUSY: i32 = -6;
 
 // Shared memory (DEN 0056, 5.1.2).
 const CHANNEL_STATUS: usize = 0x04;
@@ -39,6 +36,9 @@ const HEADER: usize = 0x18;
 const PAYLOAD: usize = 0x1c;
 const FREE: u32 = 1 << 0;
 const ERROR: u32 = 1 << 1;
+/// Bytes of a reply: header and status at least; no shared memory is larger
+/// than a page.
+const REPLY_BYTES: core::ops::RangeInclusive<u32> = 8..=4096;
 
 /// Longest wait for firmware in milliseconds, unless its node says otherwise;
 /// Linux's is the same.
@@ -90,7 +90,20 @@ impl<M: Mmio> Channel<M> {
             .map(|[version, ..]| version)
     }
 
-    /// Sends a message and returns `words` words of the reply.
+    /// Longest wait for one answer, in microseconds.
+    const fn limit_us(&self) -> u64 {
+        self.limit_us
+    }
+
+    fn services(&self) -> &dyn Services {
+        &*self.services
+    }
+
+    /// Sends a message and returns `words` words of the reply. One that
+    /// firmware is too busy for is sent again while there is time.
+    ///
+    /// Takes at most twice the longest wait: for the answer to an earlier
+    /// message, which still has the channel, and for its own.
     fn message(
         &self,
         protocol: u32,
@@ -99,9 +112,22 @@ impl<M: Mmio> Channel<M> {
         words: usize,
     ) -> Result<Reply, SupplyError> {
         let mut token = self.token.lock();
-        *token = token.wrapping_add(1) & 0x3ff;
-        let header = message | protocol << 10 | *token << 18;
-        self.wait_free()?;
+        let start = self.services.now_us();
+        loop {
+            *token = token.wrapping_add(1) & 0x3ff;
+            let header = message | protocol << 10 | *token << 18;
+            let reply = self.exchange(header, args, words);
+            let passed = self.services.now_us().saturating_sub(start);
+            if reply != Err(SupplyError::Firmware(BUSY)) || passed >= self.limit_us {
+                return reply;
+            }
+        }
+    }
+
+    fn exchange(&self, header: u32, args: &[u32], words: usize) -> Result<Reply, SupplyError> {
+        until(&*self.services, self.limit_us, || {
+            self.page.read32(CHANNEL_STATUS) & FREE != 0
+        })?;
         self.page.write32(CHANNEL_FLAGS, 0);
         let bytes = u32::try_from(args.len()).unwrap_or(0).saturating_mul(4);
         self.page.write32(LENGTH, bytes.saturating_add(4));
@@ -110,33 +136,49 @@ impl<M: Mmio> Channel<M> {
             self.page.write32(payload(i), *arg);
         }
         self.page.write32(CHANNEL_STATUS, 0);
-        self.doorbell.ring()?;
-        self.wait_free()?;
-        self.reply(header, words)
+        if let Err(error) = self.doorbell.ring() {
+            // Nobody has the message, so nobody else would free the channel.
+            self.page.write32(CHANNEL_STATUS, FREE);
+            return Err(error);
+        }
+        self.wait_for(header)?;
+        self.reply(words)
     }
 
-    fn wait_free(&self) -> Result<(), SupplyError> {
-        until(&*self.services, self.limit_us, || {
-            self.page.read32(CHANNEL_STATUS) & FREE != 0
-        })
+    /// Waits for the reply to `header`. Another one in a free channel, to a
+    /// message given up on, or a notification, is not it; ours may yet come.
+    fn wait_for(&self, header: u32) -> Result<(), SupplyError> {
+        let mut status = 0;
+        let mut seen = header;
+        let waited = until(&*self.services, self.limit_us, || {
+            status = self.page.read32(CHANNEL_STATUS);
+            if status & FREE != 0 {
+                seen = self.page.read32(HEADER);
+            }
+            status & ERROR != 0 || status & FREE != 0 && seen == header
+        });
+        match waited {
+            Ok(()) if status & ERROR != 0 => Err(SupplyError::Protocol(status)),
+            Err(_) if seen != header => Err(SupplyError::Protocol(seen)),
+            waited => waited,
+        }
     }
 
-    fn reply(&self, header: u32, words: usize) -> Result<Reply, SupplyError> {
-        let status = self.page.read32(CHANNEL_STATUS);
-        if status & ERROR != 0 {
-            return Err(SupplyError::Protocol(status));
+    /// The reply in the page. What its length does not cover was not written
+    /// by firmware, and is not looked at.
+    fn reply(&self, words: usize) -> Result<Reply, SupplyError> {
+        let length = self.page.read32(LENGTH);
+        if !REPLY_BYTES.contains(&length) {
+            return Err(SupplyError::Protocol(length));
         }
-        let answered = self.page.read32(HEADER);
-        if answered != header {
-            return Err(SupplyError::Protocol(answered));
+        let status = self.page.read32(PAYLOAD);
+        match status.cast_signed() {
+            0 => {}
+            code if code < 0 => return Err(SupplyError::Firmware(code)),
+            _ => return Err(SupplyError::Protocol(status)),
         }
-        let code = self.page.read32(PAYLOAD).cast_signed();
-        if code != 0 {
-            return Err(SupplyError::Firmware(code));
-        }
-        let length = self.page.read32(LENGTH) as usize;
-        if length < words.saturating_mul(4).saturating_add(8) {
-            return Err(SupplyError::Protocol(self.page.read32(LENGTH)));
+        if (length as usize) < words.saturating_mul(4).saturating_add(8) {
+            return Err(SupplyError::Protocol(length));
         }
         let mut reply = Reply::default();
         for (i, word) in reply.iter_mut().take(words).enumerate() {
@@ -148,100 +190,4 @@ impl<M: Mmio> Channel<M> {
 
 const fn payload(word: usize) -> usize {
     PAYLOAD.saturating_add(word.saturating_mul(4))
-}
-
-/// A power domain of SCMI firmware.
-pub struct ScmiDomain<M> {
-    channel: Arc<Channel<M>>,
-    domain: u32,
-}
-
-impl<M: Mmio> ScmiDomain<M> {
-    /// Domain number `domain`.
-    #[must_use]
-    pub fn new(channel: Arc<Channel<M>>, domain: u32) -> Self {
-        Self { channel, domain }
-    }
-
-    /// Sets the state and reads it back: firmware may have agreed without
-    /// doing it, because another agent still needs the domain.
-    fn set(&self, state: u32) -> Result<u32, SupplyError> {
-        let args = [0, self.domain, state];
-        self.channel
-            .message(PROTOCOL_POWER, POWER_STATE_SET, &args, 0)?;
-        self.state()
-    }
-
-    fn state(&self) -> Result<u32, SupplyError> {
-        let reply = self
-            .channel
-            .message(PROTOCOL_POWER, POWER_STATE_GET, &[self.domain], 1);
-        reply.map(|[state, ..]| state)
-    }
-}
-
-impl<M: Mmio + Send + Sync> Switch for ScmiDomain<M> {
-    fn enable(&self) -> Result<(), SupplyError> {
-        match self.set(0)? {
-            0 => Ok(()),
-            state => Err(SupplyError::Stuck(state)),
-        }
-    }
-
-    /// A domain that another agent keeps up is off as far as we are concerned.
-    fn disable(&self) -> Result<(), SupplyError> {
-        self.set(POWER_OFF).map(drop)
-    }
-
-    fn is_on(&self) -> Result<bool, SupplyError> {
-        Ok(self.state()? & POWER_OFF == 0)
-    }
-}
-
-/// A clock of SCMI firmware.
-pub struct ScmiClock<M> {
-    channel: Arc<Channel<M>>,
-    clock: u32,
-    version: u32,
-}
-
-impl<M: Mmio> ScmiClock<M> {
-    /// Clock number `clock`; `version` is the clock protocol's.
-    #[must_use]
-    pub fn new(channel: Arc<Channel<M>>, clock: u32, version: u32) -> Self {
-        Self {
-            channel,
-            clock,
-            version,
-        }
-    }
-
-    fn set(&self, on: u32) -> Result<(), SupplyError> {
-        let all = [self.clock, on, 0];
-        let args = if self.version >= CLOCK_VERSION_2_1 {
-            &all[..]
-        } else {
-            &all[..2]
-        };
-        self.channel
-            .message(PROTOCOL_CLOCK, CLOCK_CONFIG_SET, args, 0)
-            .map(drop)
-    }
-}
-
-impl<M: Mmio + Send + Sync> Switch for ScmiClock<M> {
-    fn enable(&self) -> Result<(), SupplyError> {
-        self.set(1)
-    }
-
-    fn disable(&self) -> Result<(), SupplyError> {
-        self.set(0)
-    }
-
-    fn is_on(&self) -> Result<bool, SupplyError> {
-        let reply = self
-            .channel
-            .message(PROTOCOL_CLOCK, CLOCK_ATTRIBUTES, &[self.clock], 1);
-        reply.map(|[attributes, ..]| attributes & 1 != 0)
-    }
 }

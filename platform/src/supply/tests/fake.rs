@@ -49,33 +49,56 @@ impl Registers {
     }
 }
 
-impl Mmio for Registers {
-    fn read8(&self, offset: usize) -> u8 {
-        self.read32(offset) as u8
-    }
-    fn read16(&self, offset: usize) -> u16 {
-        self.read32(offset) as u16
-    }
-    fn read32(&self, offset: usize) -> u32 {
+/// Something with registers of 32 bits, or a page of words.
+pub(super) trait Words {
+    fn read(&self, offset: usize) -> u32;
+    fn write(&self, offset: usize, value: u32);
+}
+
+/// Accesses of other sizes, as of 32 bits.
+macro_rules! words {
+    ($type:ty) => {
+        impl Mmio for $type {
+            fn read8(&self, offset: usize) -> u8 {
+                self.read(offset) as u8
+            }
+            fn read16(&self, offset: usize) -> u16 {
+                self.read(offset) as u16
+            }
+            fn read32(&self, offset: usize) -> u32 {
+                self.read(offset)
+            }
+            fn read64(&self, offset: usize) -> u64 {
+                u64::from(self.read(offset))
+            }
+            fn write8(&self, offset: usize, value: u8) {
+                self.write(offset, u32::from(value));
+            }
+            fn write16(&self, offset: usize, value: u16) {
+                self.write(offset, u32::from(value));
+            }
+            fn write32(&self, offset: usize, value: u32) {
+                self.write(offset, value);
+            }
+            fn write64(&self, offset: usize, value: u64) {
+                self.write(offset, value as u32);
+            }
+        }
+    };
+}
+pub(super) use words;
+
+words!(Registers);
+
+impl Words for Registers {
+    fn read(&self, offset: usize) -> u32 {
         let mut file = self.file.lock();
         (self.read)(&mut file, offset);
         file.get(&offset).copied().unwrap_or(0)
     }
-    fn read64(&self, offset: usize) -> u64 {
-        u64::from(self.read32(offset))
-    }
-    fn write8(&self, offset: usize, value: u8) {
-        self.write32(offset, u32::from(value));
-    }
-    fn write16(&self, offset: usize, value: u16) {
-        self.write32(offset, u32::from(value));
-    }
-    fn write32(&self, offset: usize, value: u32) {
+    fn write(&self, offset: usize, value: u32) {
         self.writes.lock().push((offset, value));
         (self.hook)(&mut self.file.lock(), offset, value);
-    }
-    fn write64(&self, offset: usize, value: u64) {
-        self.write32(offset, value as u32);
     }
 }
 

@@ -1,8 +1,9 @@
 //! Every driver against a fake register file or a fake firmware.
 mod banks;
 mod counted;
+mod eemi;
 mod fake;
-mod firmware;
 mod registers;
 mod registry;
 mod rockchip;
+mod scmi;
