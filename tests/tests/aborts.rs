@@ -43,18 +43,75 @@ fn a_host_bridge_that_does_not_answer_has_no_functions() {
     all_passed(running);
 }
 
+/// The image and its first heap, which holds what is known of the board and
+/// EL2's own tables.
+fn words(ram: &Ram) -> Vec<u64> {
+    ok(ram.start(16 << 20))
+        .chunks_exact(8)
+        .filter_map(|bytes| bytes.try_into().ok().map(u64::from_le_bytes))
+        .collect()
+}
+
 /// Where in RAM the hypervisor keeps the address of QEMU's configuration
 /// window, with its length behind it.
 fn places(ram: &Ram) -> Vec<u64> {
-    // The image and its first heap, which holds what is known of the board.
-    let content = ok(ram.start(16 << 20));
-    let words: Vec<u64> = content
-        .chunks_exact(8)
-        .filter_map(|bytes| bytes.try_into().ok().map(u64::from_le_bytes))
-        .collect();
+    let words = words(ram);
     let found = words.windows(2).enumerate();
     let found = found.filter(|(_, two)| **two == [ECAM.0, ECAM.1]);
     found.map(|(index, _)| 8 * index as u64).collect()
+}
+
+/// EL2's registers for its own translations, as other CPUs start with them:
+/// `TTBR0_EL2`, `TCR_EL2`, `MAIR_EL2`.
+fn translation(words: &[u64]) -> [u64; 3] {
+    // Attributes 0 to 3 and nothing behind them; 48 bits, 4 KiB.
+    let is = |three: &&[u64]| three[2] == 0x0044_ff04 && three[1] & 0xc03f == 16;
+    let mut found = words.windows(3).filter(is);
+    match (found.next(), found.next()) {
+        (Some(&[ttbr, tcr, mair]), None) => [ttbr, tcr, mair],
+        _ => panic!("EL2's registers are not in memory, or twice"),
+    }
+}
+
+/// The kind of memory (a byte of MAIR) that EL2 sees at an address, as a walker
+/// finds it in its tables (DDI 0487, D8.3).
+fn memory_kind(words: &[u64], address: u64) -> u8 {
+    const RAM: u64 = 0x4000_0000;
+    let [mut table, _, mair] = translation(words);
+    for level in 0..4 {
+        let index = address >> (39 - 9 * level) & 0x1ff;
+        let at = (table & 0xffff_ffff_f000) + 8 * index - RAM;
+        let word = words[at as usize / 8];
+        assert!(word & 1 != 0, "{address:#x} is not mapped");
+        if level == 3 || word & 2 == 0 {
+            return mair.to_le_bytes()[(word >> 2 & 7) as usize];
+        }
+        table = word;
+    }
+    unreachable!("level 3 has no tables")
+}
+
+/// A configuration write is not posted: it is complete when the function has it
+/// (PCIe base 5.0, 7.2.2). Writes to other registers may be answered for on the way.
+#[test]
+fn writes_to_configuration_space_end_at_the_device() {
+    const NGNRNE: u8 = 0x00;
+    const NGNRE: u8 = 0x04;
+    const UART: u64 = 0x0900_0000;
+    let dir = dir("aborts-attributes");
+    let mut setup = ok(Setup::new(Machine::virt(2, 1024)));
+    let ram = RamFile::of(&mut setup.machine, 1024, &dir);
+    let kernel = ok(setup.module(&ok(cases::image())));
+    setup.vms(&[spec(&kernel, "guest", 1, "bad-sleep-forever")]);
+    let mut running = ok(setup.start(&dir));
+    ok(running
+        .console
+        .expect_from("guest", "ABOUT bad-sleep", LIMIT));
+    let words = words(&ok(ram.open()));
+    assert_eq!(memory_kind(&words, ECAM.0), NGNRNE);
+    assert_eq!(memory_kind(&words, ECAM.0 + ECAM.1 - 1), NGNRNE);
+    assert_eq!(memory_kind(&words, UART), NGNRE);
+    ok(running.quit());
 }
 
 /// The way to the device's configuration space is lost while its guest uses it,

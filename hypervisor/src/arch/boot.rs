@@ -13,7 +13,7 @@ pub const STACK_SIZE: usize = 0x1_0000;
 pub const MAX_CPUS: usize = 8;
 
 /// `MAIR_EL2`: index 0 Device-nGnRE, index 1 Normal write-back, index 2 Normal
-/// non-cacheable (DDI 0487, D24.2.110).
+/// non-cacheable, index 3 Device-nGnRnE (DDI 0487, D24.2.110).
 pub const MAIR: u64 = 0x04 | 0xff << 8 | 0x44 << 16;
 
 /// What a secondary CPU loads before it has a memory system.

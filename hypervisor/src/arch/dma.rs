@@ -10,6 +10,8 @@ use platform::gic::TableMemory;
 use smmu::Time;
 use smmu::mmio::{DirectMemory, Frames, Mmio};
 
+use super::mmu::{self, WriteEnd};
+
 /// Stream tables and queues come from the heap.
 struct Heap;
 
@@ -93,7 +95,7 @@ impl TableMemory for GicMemory {
 /// an address that is not 8-byte aligned or zero.
 #[must_use]
 pub fn smmu_registers(base: u64, len: u64) -> Option<Mmio> {
-    super::mmu::map_device(base, len);
+    mmu::map_device(base, len, WriteEnd::Bridge);
     let pointer = NonNull::new(core::ptr::with_exposed_provenance_mut(base as usize))
         .filter(|_| base.is_multiple_of(8))?;
     // SAFETY: mapped just now as device memory, for ever; only boot calls this,

@@ -6,12 +6,17 @@
 //! routines, notes the failure in a register and goes on behind it. Every other
 //! exception at EL2 still is a fault of ours.
 //!
+//! A guarded store ends with a barrier, and the window is Device-nGnRnE: when
+//! it returns, the device has the write. What a driver does next may depend on
+//! that: it waits for a reset that has begun, or gates a function's SMMU.
+//!
 //! An error that the bus reports later is an SError. EL2 runs with those
 //! masked: it stays pending and hits the VM that this CPU runs
 //! (`docs/pci.md#accesses-that-abort`).
 
 use core::arch::global_asm;
 
+use super::mmu::{self, WriteEnd};
 use super::regs::{elr_el2, esr_el2, far_el2, hpfar_el2, spsr_el2};
 use super::vectors::Frame;
 use crate::pci::{Aborted, Width};
@@ -41,16 +46,19 @@ guarded_write8:
     mov     w2, w1
     mov     x1, xzr
     strb    w2, [x0]
+    dsb     sy
     ret
 guarded_write16:
     mov     w2, w1
     mov     x1, xzr
     strh    w2, [x0]
+    dsb     sy
     ret
 guarded_write32:
     mov     w2, w1
     mov     x1, xzr
     str     w2, [x0]
+    dsb     sy
     ret
 guarded_end:
     "#
@@ -83,10 +91,11 @@ pub struct Guarded {
 
 impl Guarded {
     /// Maps the device registers at physical `base`, `len` bytes, as
-    /// [`super::mmio::window`] does.
+    /// [`super::mmio::window`] does, but so that the device itself says when a
+    /// write is complete.
     #[must_use]
     pub fn new(base: u64, len: u64) -> Self {
-        super::mmu::map_device(base, len);
+        mmu::map_device(base, len, WriteEnd::Device);
         Self { base, len }
     }
 
@@ -117,7 +126,8 @@ impl Guarded {
         undisturbed(|| unsafe { routine(address) }).map(|value| value as u32)
     }
 
-    /// Writes the register at `at`, in bytes from the base.
+    /// Writes the register at `at`, in bytes from the base, and waits until the
+    /// device has it.
     ///
     /// # Errors
     /// It lies outside, or the bus answered with an error.

@@ -1,12 +1,13 @@
 //! Device windows of this board, mapped at EL2 when first asked for.
 
+use super::mmu::{self, WriteEnd};
 use platform::mmio::Window;
 
 /// Maps the device registers at physical `base`, `len` bytes, and returns the
 /// window. The caller names a device that the device tree gives to EL2.
 #[must_use]
 pub fn window(base: u64, len: u64) -> Window {
-    super::mmu::map_device(base, len);
+    mmu::map_device(base, len, WriteEnd::Bridge);
     early_window(base, len)
 }
 

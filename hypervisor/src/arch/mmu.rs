@@ -18,9 +18,27 @@ const NORMAL: Attributes = COMMON
 const CODE: Attributes = NORMAL.union(Attributes::READ_ONLY);
 const READ_ONLY: Attributes = CODE.union(Attributes::XN);
 const READ_WRITE: Attributes = NORMAL.union(Attributes::XN);
-const DEVICE: Attributes = COMMON
-    .union(Attributes::ATTRIBUTE_INDEX_0)
-    .union(Attributes::XN);
+
+/// Who says that a write to a device is complete (DDI 0487, B2.10.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteEnd {
+    /// Any bridge on the way, so that a write may still be under way when a
+    /// barrier is past: Device-nGnRE, for registers whose drivers read back.
+    Bridge,
+    /// The device alone: Device-nGnRnE, for PCI configuration space, where a
+    /// write is to be complete before the next thing is done.
+    Device,
+}
+
+impl WriteEnd {
+    const fn attributes(self) -> Attributes {
+        let index = match self {
+            Self::Bridge => Attributes::ATTRIBUTE_INDEX_0,
+            Self::Device => Attributes::ATTRIBUTE_INDEX_3,
+        };
+        COMMON.union(index).union(Attributes::XN)
+    }
+}
 
 /// The crate's table type holds raw pointers and so is not `Send`.
 struct Tables(IdMap<El2>);
@@ -92,12 +110,12 @@ fn map_image(map: &mut IdMap<El2>, image: &ImageLayout) -> Result<(), aarch64_pa
 
 /// Maps a device's registers, if they are not yet. Part of a page belongs to
 /// whoever asks: EL2 trusts itself with its devices.
-pub fn map_device(base: u64, len: u64) {
+pub fn map_device(base: u64, len: u64, end_of_write: WriteEnd) {
     if let Some(tables) = TABLES.lock().as_mut() {
         let end = base.saturating_add(len.max(1)).next_multiple_of(4096);
         if tables
             .0
-            .map_range(&region(base & !0xfff, end), DEVICE)
+            .map_range(&region(base & !0xfff, end), end_of_write.attributes())
             .is_err()
         {
             log::error!(
