@@ -50,6 +50,9 @@ impl Services for Firmware {
     }
 }
 
+/// What guests may cause as often as they like is not printed as often.
+static LINES: Burst = Burst::new(4);
+
 /// A switch of the board as a clock or a power domain of an SMMU.
 struct Lasting {
     switch: Arc<dyn Switch>,
@@ -64,16 +67,16 @@ impl Lasting {
 
     fn off(&self) -> Result<(), SupplyError> {
         let off = self.switch.disable();
-        if let Some(error) = self.switch.doubt() {
-            self.told("off, and not on again", error);
+        if let Some(error) = self.switch.doubt()
+            && LINES.turn(timer::now_ns()).shown
+        {
+            log::warn!("{} neither goes off nor stays on: {error}", self.name);
         }
         off.map_err(|error| self.told("off", error))
     }
 
-    /// The drivers keep a number; the operator gets the words. A guest that
-    /// wants its device may cause this as often as it likes.
+    /// The drivers keep a number; the operator gets the words.
     fn told(&self, direction: &str, error: platform::supply::SupplyError) -> SupplyError {
-        static LINES: Burst = Burst::new(4);
         if LINES.turn(timer::now_ns()).shown {
             log::warn!("{} does not switch {direction}: {error}", self.name);
         }
