@@ -104,6 +104,18 @@ pub enum SupplyError {
     Unbalanced,
 }
 
+impl SupplyError {
+    /// Whether asking again later may help: nobody has answered yet, or those
+    /// who did had no time.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout(_) | Self::Firmware(scmi::BUSY | eemi::PMU_SILENT)
+        )
+    }
+}
+
 impl fmt::Display for SupplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

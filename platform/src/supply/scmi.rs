@@ -26,7 +26,7 @@ pub const PROTOCOL_CLOCK: u32 = 0x14;
 
 const PROTOCOL_VERSION: u32 = 0;
 /// Status: firmware has no room for the message now (DEN 0056, 4.1.4).
-const BUSY: i32 = -6;
+pub(super) const BUSY: i32 = -6;
 
 // Shared memory (DEN 0056, 5.1.2).
 const CHANNEL_STATUS: usize = 0x04;

@@ -9,7 +9,7 @@ use pgtable::Stale;
 use platform::config::{Plan, SmmuConfig as Wish};
 use platform::facts::{self, Board, SmmuModel, StreamId};
 use platform::probe::Probed;
-use platform::supply::{OpenError, Suppliers, SupplyError};
+use platform::supply::{OpenError, Suppliers};
 use platform::tree::{NodeId, Tree};
 use smmu::power::{Delays, State};
 use smmu::{DmaMemory, DomainId, Fault, IpaRange, Limits, Smmu, SmmuConfig, Stage2, TbuConfig};
@@ -232,7 +232,7 @@ enum Unready {
 impl From<OpenError> for Unready {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Firmware(SupplyError::Timeout(_)) => Self::Later,
+            OpenError::Firmware(error) if error.may_pass() => Self::Later,
             error => Self::Never(alloc::format!("{error}")),
         }
     }

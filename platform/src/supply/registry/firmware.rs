@@ -1,5 +1,5 @@
 //! Channels to firmware: SCMI and EEMI.
-use super::super::eemi::Eemi;
+use super::super::eemi::{self, Eemi};
 use super::super::mhu::MhuDoorbell;
 use super::super::scmi::{
     Channel, Doorbell, PROTOCOL_CLOCK, PROTOCOL_POWER, ScmiClock, ScmiDomain,
@@ -98,5 +98,27 @@ impl<E: Environment> Suppliers<E> {
             _ => return Err(OpenError::Property("method")),
         };
         Ok(Eemi::new(self.environment.services(), conduit))
+    }
+
+    /// Asks EEMI firmware for its version. Where there is none, `first` says
+    /// so.
+    pub(super) fn probe_eemi(
+        &self,
+        tree: &Tree<'_>,
+        id: NodeId,
+        first: bool,
+    ) -> Result<(), OpenError> {
+        let firmware = self.eemi(tree, id)?;
+        if firmware.is_absent() {
+            if first {
+                let what = "its firmware is not there: what it supplies counts as always on";
+                self.environment.tell(&tree.path(id), what);
+            }
+            return Ok(());
+        }
+        match firmware.version().map_err(OpenError::Firmware)? {
+            old if old < eemi::VERSION => Err(OpenError::Old(old)),
+            _ => Ok(()),
+        }
     }
 }

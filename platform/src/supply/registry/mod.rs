@@ -70,6 +70,8 @@ pub enum OpenError {
     Cycle,
     /// Firmware does not answer, or not sensibly.
     Firmware(SupplyError),
+    /// Firmware has this version of its interface, and a later one is needed.
+    Old(u32),
 }
 
 impl fmt::Display for OpenError {
@@ -81,6 +83,10 @@ impl fmt::Display for OpenError {
             Self::Registers => write!(f, "its registers cannot be reached"),
             Self::Cycle => write!(f, "it supplies itself"),
             Self::Firmware(error) => write!(f, "firmware: {error}"),
+            Self::Old(version) => {
+                let (major, minor) = (version >> 16, version & 0xffff);
+                write!(f, "firmware: version {major}.{minor} is too old")
+            }
         }
     }
 }
@@ -243,17 +249,7 @@ impl<E: Environment> Suppliers<E> {
                 channel.version(BASE).map(drop).map_err(OpenError::Firmware)
             }),
             Some(driver @ (Driver::Eemi | Driver::EemiClock)) => {
-                self.eemi(tree, id).and_then(|firmware| {
-                    if !firmware.is_absent() {
-                        return firmware.version().map(drop).map_err(OpenError::Firmware);
-                    }
-                    if driver == Driver::Eemi {
-                        let what =
-                            "its firmware is not there: what it supplies counts as always on";
-                        self.environment.tell(&tree.path(id), what);
-                    }
-                    Ok(())
-                })
+                self.probe_eemi(tree, id, driver == Driver::Eemi)
             }
             Some(Driver::Qualcomm) => self.controller(tree, id).map(drop),
             Some(Driver::Rockchip) => self.window(tree, id).map(drop),
@@ -261,9 +257,10 @@ impl<E: Environment> Suppliers<E> {
         };
         match result {
             Ok(()) => Probed::Ready,
-            Err(OpenError::Firmware(SupplyError::Timeout(_))) => {
+            Err(OpenError::Firmware(error)) if error.may_pass() => {
                 Probed::NotYet("its firmware does not answer yet")
             }
+            Err(OpenError::Old(_)) => Probed::Failed("its firmware is too old"),
             Err(OpenError::Firmware(_)) => Probed::Failed("its firmware refuses"),
             Err(OpenError::Property(name)) => Probed::Failed(name),
             Err(OpenError::Registers) => Probed::Failed("its registers cannot be reached"),

@@ -13,10 +13,10 @@ use alloc::vec::Vec;
 use spin::Mutex;
 
 /// Registers by address, each a plain memory.
-struct Fakes {
-    windows: Arc<Mutex<BTreeMap<u64, Registers>>>,
-    world: Arc<World>,
-    told: Arc<Mutex<Vec<String>>>,
+pub(super) struct Fakes {
+    pub(super) windows: Arc<Mutex<BTreeMap<u64, Registers>>>,
+    pub(super) world: Arc<World>,
+    pub(super) told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Environment for Fakes {
@@ -80,7 +80,7 @@ fn open(node: &str, kind: SupplyKind) -> (Opened, Windows) {
     let windows = Windows::default();
     let environment = Fakes {
         windows: windows.clone(),
-        world: World::new(|_, _, _| [0; 4]),
+        world: World::new(|_, _, _| [0x1_0001 << 32, 0, 0, 0]),
         told: Arc::default(),
     };
     let mut suppliers = Suppliers::new(environment);
@@ -190,7 +190,7 @@ fn probing_tells_not_yet_from_never() {
     let tree = Tree::new(Blob::check(&bytes).unwrap());
     let environment = Fakes {
         windows: Windows::default(),
-        world: World::new(|_, _, _| [0; 4]),
+        world: World::new(|_, _, _| [0x1_0001 << 32, 0, 0, 0]),
         told: Arc::default(),
     };
     let mut suppliers = Suppliers::new(environment);
