@@ -124,3 +124,35 @@ fn links_that_lead_nowhere_are_noticed() {
     assert_eq!(links(text), ["c.md", "i.svg"]);
     assert_eq!(anchor(" What a `guest` sees, 2"), "what-a-guest-sees-2");
 }
+
+/// Readers of the repository and of the book see the same: pictures, not their source.
+#[test]
+fn every_picture_is_shown_and_stands_alone() {
+    let mut found = vec![root().join("README.md")];
+    pages(&root().join("docs"), &mut found);
+    let text: String = found
+        .iter()
+        .map(|page| std::fs::read_to_string(page).unwrap())
+        .collect();
+    assert!(!text.contains("```mermaid"), "mdBook shows it as text");
+    let shown: BTreeSet<_> = links(&text)
+        .into_iter()
+        .filter_map(|link| Some(link.rsplit_once("images/")?.1.to_string()))
+        .collect();
+    let images = root().join("docs/images");
+    let there: BTreeSet<_> = std::fs::read_dir(&images)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(shown, there);
+    for name in there {
+        let picture = std::fs::read_to_string(images.join(&name)).unwrap();
+        let outside = ["<script", "href=", "<image", "@import", "url(http"];
+        let used: Vec<_> = outside.iter().filter(|o| picture.contains(**o)).collect();
+        assert!(used.is_empty(), "{name}: {used:?}");
+        // Its own ground: the page's may be light or dark.
+        let grounds = ["<rect width=", "<rect class=\"paper\""];
+        let ground = grounds.iter().any(|g| picture.contains(g));
+        assert!(ground, "{name} is transparent");
+    }
+}
