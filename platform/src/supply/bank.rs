@@ -5,6 +5,7 @@ pub use layouts::ALL;
 
 use super::SupplyError;
 use super::gpio::Bank;
+use super::poll::soon;
 use crate::fdt::Node;
 use crate::mmio::Mmio;
 use spin::Mutex;
@@ -186,6 +187,13 @@ impl<M: Mmio> GpioBank<M> {
         value != 0
     }
 
+    /// The level that the line is driven to; `None` while it is an input.
+    fn level(&self, line: Line) -> Option<bool> {
+        let is_output = |field: &Field| self.get(field, line) == self.layout.output;
+        let output = self.layout.outputs.iter().all(is_output);
+        output.then(|| self.get(&self.layout.level, line))
+    }
+
     fn put(&self, field: &Field, line: Line, value: bool) {
         match field.write {
             Access::Whole(place) => {
@@ -229,20 +237,16 @@ impl<M: Mmio + Send + Sync> Bank for GpioBank<M> {
                 self.put(field, line, self.layout.output);
             }
         }
-        let is_output = |field: &Field| self.get(field, line) == self.layout.output;
-        let read = self.get(&self.layout.level, line);
-        if read == high && self.layout.outputs.iter().all(is_output) {
+        if soon(|| self.level(line) == Some(high)) {
             Ok(())
         } else {
+            let read = self.get(&self.layout.level, line);
             Err(SupplyError::Stuck(u32::from(read)))
         }
     }
 
     fn driven(&self, line: u32) -> Option<bool> {
-        let line = self.line(line)?;
-        let is_output = |field: &Field| self.get(field, line) == self.layout.output;
-        let output = self.layout.outputs.iter().all(is_output);
-        output.then(|| self.get(&self.layout.level, line))
+        self.level(self.line(line)?)
     }
 
     fn lines(&self) -> u32 {

@@ -28,6 +28,10 @@ pub struct GpioGate {
 /// (include/dt-bindings/gpio/gpio.h, GPIO_ACTIVE_LOW).
 pub const ACTIVE_LOW: u32 = 1;
 
+/// Flag in a GPIO specifier: the line is only pulled to one level, never
+/// driven to the other (GPIO_SINGLE_ENDED: open drain or open source).
+pub const SINGLE_ENDED: u32 = 1 << 1;
+
 impl GpioGate {
     /// The gate at `line`, with the flags of its specifier. Touches nothing:
     /// the line stays as firmware left it until the first switch.

@@ -1,6 +1,7 @@
 //! Arm PL061 GPIO controller (DDI 0190), eight lines.
 use super::SupplyError;
 use super::gpio::Bank;
+use super::poll::soon;
 use crate::mmio::Mmio;
 use spin::Mutex;
 
@@ -52,11 +53,11 @@ impl<M: Mmio + Send + Sync> Bank for Pl061<M> {
             }
         }
         self.registers.write32(Self::data(line), value);
-        let read = self.registers.read32(Self::data(line)) & 0xff;
-        if read == value {
+        if soon(|| self.driven(line) == Some(high)) {
             Ok(())
         } else {
-            Err(SupplyError::Stuck(read))
+            let read = self.registers.read32(Self::data(line));
+            Err(SupplyError::Stuck(read & 0xff))
         }
     }
 

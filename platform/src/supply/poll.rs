@@ -57,3 +57,13 @@ pub fn pause(services: &dyn Services, us: u64) {
         core::hint::spin_loop();
     }
 }
+
+/// How often a register is looked at that follows within some cycles of its
+/// bus.
+const LOOKS: u32 = 32;
+
+/// Looks until `done` holds, a few times: for what has no clock to wait by, and
+/// needs none.
+pub fn soon(mut done: impl FnMut() -> bool) -> bool {
+    (0..LOOKS).any(|_| done())
+}

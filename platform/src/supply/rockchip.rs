@@ -8,6 +8,7 @@ mod rk3588;
 
 pub use domain::{Domain, DomainEntry, PmuLayout, Request};
 
+use super::poll::soon;
 use super::{SupplyError, SupplyKind, Switch};
 use crate::fdt::Node;
 use crate::mmio::Mmio;
@@ -110,11 +111,10 @@ impl<M: Mmio> Gate<M> {
     fn set(&self, stopped: bool) -> Result<(), SupplyError> {
         let at = usize::from(self.entry.register);
         self.registers.write32(at, masked(self.entry.bit, stopped));
-        let read = self.registers.read32(at);
-        if self.stopped() == stopped {
+        if soon(|| self.stopped() == stopped) {
             Ok(())
         } else {
-            Err(SupplyError::Stuck(read))
+            Err(SupplyError::Stuck(self.registers.read32(at)))
         }
     }
 

@@ -26,7 +26,8 @@ pub enum BranchKind {
     Voted,
     /// Does not say whether it runs.
     Unseen,
-    /// Runs for ever: stopping it would stop the SoC.
+    /// Runs for ever: stopping it would stop the SoC, or make registers that
+    /// are needed to start it unreachable.
     Kept,
 }
 
@@ -117,12 +118,12 @@ const fn domain_by(number: u16, register: u32, status: u32) -> DomainEntry {
     }
 }
 
-const fn always(number: u16, register: u32) -> DomainEntry {
+const fn always(number: u16, register: u32, status: u32) -> DomainEntry {
     DomainEntry {
         number,
         kind: DomainKind::Kept,
         register,
-        status: register,
+        status,
     }
 }
 

@@ -1,6 +1,6 @@
 //! GPIO lines, and registers of whatever has them.
 use super::super::bank::{self, GpioBank};
-use super::super::gpio::{Bank, GpioGate};
+use super::super::gpio::{Bank, GpioGate, SINGLE_ENDED};
 use super::super::pl061::Pl061;
 use super::{Environment, OpenError, Suppliers};
 use crate::facts::reference::{Reference, references};
@@ -27,6 +27,10 @@ impl<E: Environment> Suppliers<E> {
         let &[line, flags] = args.as_slice() else {
             return Err(OpenError::Property(NAME));
         };
+        // The banks drive both levels, against whoever else pulls the line.
+        if flags & SINGLE_ENDED != 0 {
+            return Err(OpenError::Property(NAME));
+        }
         let bank = self.bank(tree, provider)?;
         if line >= bank.lines() {
             return Err(OpenError::Unknown(line));

@@ -70,6 +70,8 @@ pub enum OpenError {
     Cycle,
     /// Firmware does not answer, or not sensibly.
     Firmware(SupplyError),
+    /// It must always be on, and does not come.
+    Start(SupplyError),
     /// Firmware has this version of its interface, and a later one is needed.
     Old(u32),
 }
@@ -83,6 +85,7 @@ impl fmt::Display for OpenError {
             Self::Registers => write!(f, "its registers cannot be reached"),
             Self::Cycle => write!(f, "it supplies itself"),
             Self::Firmware(error) => write!(f, "firmware: {error}"),
+            Self::Start(error) => write!(f, "it must be on, and is not: {error}"),
             Self::Old(version) => {
                 let (major, minor) = (version >> 16, version & 0xffff);
                 write!(f, "firmware: version {major}.{minor} is too old")
@@ -212,7 +215,7 @@ impl<E: Environment> Suppliers<E> {
                 let number = number.ok_or(OpenError::Property("#clock-cells"))?;
                 let services = self.environment.services();
                 let controller = self.controller(tree, provider)?;
-                qcom::switch(controller, services, kind, number).ok_or(OpenError::Unknown(number))
+                qcom::switch(controller, services, kind, number)
             }
             Driver::Rockchip => {
                 let number = number.ok_or(OpenError::Property("#clock-cells"))?;

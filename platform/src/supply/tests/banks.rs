@@ -1,12 +1,15 @@
 //! Each layout of GPIO registers against a file that behaves as the
 //! controller does.
-use super::fake::{Registers, keep};
-use crate::supply::SupplyError;
+use super::fake::{Lagging, Registers, keep};
+use crate::mmio::Mmio;
 use crate::supply::bank::{ALL, GpioBank, is_big_endian, is_in_parent};
 use crate::supply::gpio::Bank;
+use crate::supply::gpio::{ACTIVE_LOW, GpioGate};
+use crate::supply::{SupplyError, Switch};
 use crate::{fdt::Blob, tree::Tree};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 type File = BTreeMap<usize, u32>;
@@ -17,7 +20,7 @@ fn get(file: &File, at: usize) -> u32 {
 }
 
 /// The bank at a node with these properties.
-fn bank(properties: &str, registers: &Registers, base: usize) -> Option<GpioBank<Registers>> {
+fn bank<M: Mmio + Clone>(properties: &str, registers: &M, base: usize) -> Option<GpioBank<M>> {
     let source = format!("/dts-v1/; / {{ gpio {{ {properties} }}; }};");
     let bytes = crate::dts::compile(&source).unwrap();
     let tree = Tree::new(Blob::check(&bytes).unwrap());
@@ -257,4 +260,77 @@ fn byte_order_and_place_come_from_the_node() {
         is_in_parent
     ));
     assert!(!says(qoriq, is_in_parent));
+}
+
+/// Every line, among others that are driven and some that are not: each is as
+/// it was left last.
+#[test]
+fn lines_do_not_disturb_each_other() {
+    for case in CASES {
+        let registers = Registers::new(case.hook);
+        for &(at, value) in case.before {
+            registers.set(at, value);
+        }
+        let bank = bank(case.node, &registers, 0).unwrap();
+        let mut model: Vec<_> = (0..bank.lines()).map(|line| bank.driven(line)).collect();
+        let mut random = 0x2545_f491_u32;
+        for _ in 0..150 {
+            random ^= random << 13;
+            random ^= random >> 17;
+            random ^= random << 5;
+            let (line, high) = ((random >> 8) % bank.lines(), random & 1 == 1);
+            assert_eq!(bank.drive(line, high), Ok(()), "{}: {line}", case.node);
+            model[line as usize] = Some(high);
+            let now: Vec<_> = (0..bank.lines()).map(|line| bank.driven(line)).collect();
+            assert_eq!(now, model, "{}: {line}", case.node);
+        }
+    }
+}
+
+/// A bank behind a slow bus is given some looks, and no more.
+#[test]
+fn a_line_may_follow_some_reads_later_but_not_for_ever() {
+    for case in CASES {
+        for lag in [1, 4, 24, 1_000] {
+            let registers = Registers::new(case.hook);
+            for &(at, value) in case.before {
+                registers.set(at, value);
+            }
+            let lagging = Lagging::new(registers, lag);
+            let bank = bank(case.node, &lagging, 0).unwrap();
+            let driven = bank.drive(case.line, true);
+            if lag < 1_000 {
+                assert_eq!(driven, Ok(()), "{}: {lag}", case.node);
+                assert_eq!(bank.driven(case.line), Some(true));
+                assert_eq!(bank.drive(case.line, false), Ok(()));
+                assert_eq!(bank.driven(case.line), Some(false));
+            } else {
+                assert_eq!(driven, Err(SupplyError::Stuck(0)), "{}", case.node);
+                assert!(*lagging.reads.lock() < 200);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_inverted_line_gates_the_other_way() {
+    for case in CASES {
+        let registers = Registers::new(case.hook);
+        for &(at, value) in case.before {
+            registers.set(at, value);
+        }
+        let bank: Arc<dyn Bank> = Arc::new(bank(case.node, &registers, 0).unwrap());
+        let gate = GpioGate::new(bank.clone(), case.line, ACTIVE_LOW);
+        assert_eq!(gate.is_on(), Ok(false), "an input drives nothing");
+        gate.disable().unwrap();
+        assert_eq!(
+            (bank.driven(case.line), gate.is_on()),
+            (Some(true), Ok(false))
+        );
+        gate.enable().unwrap();
+        assert_eq!(
+            (bank.driven(case.line), gate.is_on()),
+            (Some(false), Ok(true))
+        );
+    }
 }

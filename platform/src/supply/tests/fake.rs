@@ -2,7 +2,7 @@
 use crate::facts::Conduit;
 use crate::mmio::Mmio;
 use crate::supply::{Services, SupplyError, Switch};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -102,12 +102,54 @@ impl Words for Registers {
     }
 }
 
+/// The same registers behind a slow bus: a write arrives after so many reads.
+#[derive(Clone)]
+pub(super) struct Lagging {
+    inner: Registers,
+    lag: u32,
+    under_way: Arc<Mutex<VecDeque<(u32, usize, u32)>>>,
+    pub(super) reads: Arc<Mutex<u32>>,
+}
+
+words!(Lagging);
+
+impl Lagging {
+    pub(super) fn new(inner: Registers, lag: u32) -> Self {
+        Self {
+            inner,
+            lag,
+            under_way: Arc::default(),
+            reads: Arc::default(),
+        }
+    }
+}
+
+impl Words for Lagging {
+    fn read(&self, offset: usize) -> u32 {
+        *self.reads.lock() += 1;
+        let mut under_way = self.under_way.lock();
+        for (left, ..) in under_way.iter_mut() {
+            *left = left.saturating_sub(1);
+        }
+        while let Some(&(0, at, value)) = under_way.front() {
+            self.inner.write(at, value);
+            under_way.pop_front();
+        }
+        self.inner.read(offset)
+    }
+
+    fn write(&self, offset: usize, value: u32) {
+        self.under_way.lock().push_back((self.lag, offset, value));
+    }
+}
+
 /// What firmware does on a call.
 type Answer = dyn Fn(Conduit, u32, [u64; 6]) -> [u64; 4] + Send + Sync;
 
 /// Time that passes by 10 us a look, and firmware.
 pub(super) struct World {
     now: AtomicU64,
+    look: u64,
     answer: alloc::boxed::Box<Answer>,
 }
 
@@ -117,12 +159,27 @@ impl World {
     ) -> Arc<Self> {
         Arc::new(Self {
             now: AtomicU64::new(0),
+            look: 10,
             answer: alloc::boxed::Box::new(answer),
         })
     }
 
     pub(super) fn silent() -> Arc<Self> {
         Self::new(|_, _, _| [u64::MAX; 4])
+    }
+
+    /// Time that passes by 1 us a look; no firmware.
+    pub(super) fn fine() -> Arc<Self> {
+        Arc::new(Self {
+            now: AtomicU64::new(0),
+            look: 1,
+            answer: alloc::boxed::Box::new(|_, _, _| [u64::MAX; 4]),
+        })
+    }
+
+    /// Time that passes while nobody looks.
+    pub(super) fn pass(&self, us: u64) {
+        self.now.fetch_add(us, Ordering::Relaxed);
     }
 
     pub(super) fn elapsed(&self) -> u64 {
@@ -132,7 +189,7 @@ impl World {
 
 impl Services for World {
     fn now_us(&self) -> u64 {
-        self.now.fetch_add(10, Ordering::Relaxed)
+        self.now.fetch_add(self.look, Ordering::Relaxed)
     }
 
     fn call(&self, conduit: Conduit, function: u32, args: [u64; 6]) -> [u64; 4] {

@@ -52,6 +52,7 @@ const SOURCE: &str = r#"/dts-v1/; / { #address-cells = <1>; #size-cells = <1>;
     ninth: ninth { compatible = "gpio-gate-clock"; #clock-cells = <0>; enable-gpios = <&gpio 8 0>; };
     nogpio: nogpio { compatible = "gpio-gate-clock"; #clock-cells = <0>; };
     nobank: nobank { compatible = "gpio-gate-clock"; #clock-cells = <0>; enable-gpios = <&lost 1 0>; };
+    drain: drain { compatible = "gpio-gate-clock"; #clock-cells = <0>; enable-gpios = <&gpio 1 6>; };
     ring: ring { compatible = "gpio-gate-clock"; #clock-cells = <0>; clocks = <&ring>; enable-gpios = <&gpio 1 0>; };
     odd: odd { compatible = "test,clock"; #clock-cells = <0>; };
     eemi: zynqmp-firmware { compatible = "xlnx,zynqmp-firmware"; method = "smc"; #power-domain-cells = <1>;
@@ -68,7 +69,7 @@ const SOURCE: &str = r#"/dts-v1/; / { #address-cells = <1>; #size-cells = <1>;
     shmem: shmem@5000 { compatible = "arm,scmi-shmem"; reg = <0x5000 0x1000>; };
     user { clocks = <&gate>, <&gate>, <&inner>, <&half>, <&zclk 5>;
         power-domains = <&domains 2>, <&eemi 0x45>, <&voltage 1>; };
-    broken { clocks = <&ninth>, <&nogpio>, <&nobank>, <&ring>, <&odd>; };
+    broken { clocks = <&ninth>, <&nogpio>, <&nobank>, <&ring>, <&odd>, <&drain>; };
 };"#;
 
 type Opened = Vec<Result<Arc<dyn Switch>, OpenError>>;
@@ -171,6 +172,7 @@ fn what_cannot_be_opened_says_why() {
             OpenError::Registers,
             OpenError::Cycle,
             OpenError::NoDriver,
+            OpenError::Property("enable-gpios"),
         ]
     );
 }

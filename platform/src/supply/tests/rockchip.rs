@@ -1,4 +1,5 @@
-use super::fake::{Registers, World, keep};
+use super::fake::{Lagging, Registers, Words, World, keep, words};
+use crate::mmio::Mmio;
 use crate::supply::rockchip::{Domain, Gate, table};
 use crate::supply::{SupplyError, SupplyKind, Switch, lacks};
 use crate::{fdt::Blob, tree::Tree};
@@ -267,4 +268,83 @@ fn only_clocks_and_domains_of_the_table_are_known() {
         assert_eq!(places.len(), table.gates.len(), "two gates at one bit");
     });
     assert!(keep.writes.lock().is_empty());
+}
+
+/// A CRU behind a slow bus, among gates that others hold.
+#[test]
+fn a_gate_may_follow_some_reads_later() {
+    with_table(CRU, |_, table| {
+        for (n, entry) in table.gates.iter().enumerate() {
+            for lag in [1, 24, 1_000] {
+                let registers = Registers::new(masked);
+                let at = usize::from(entry.register);
+                let others = 0x5a3c_u32.rotate_left(n as u32) & 0xffff & !(1 << entry.bit);
+                registers.set(at, others | 1 << entry.bit);
+                let lagging = Arc::new(Lagging::new(registers.clone(), lag));
+                let gate = Gate::new(lagging.clone(), entry);
+                let started = gate.enable();
+                if lag == 1_000 {
+                    let stuck = others | 1 << entry.bit;
+                    assert_eq!(started, Err(SupplyError::Stuck(stuck)));
+                    assert!(*lagging.reads.lock() < 50);
+                } else {
+                    assert_eq!(started, Ok(()));
+                    assert_eq!(registers.file.lock()[&at], others, "{}", entry.number);
+                }
+            }
+        }
+    });
+}
+
+/// A PMU with all three domains, each of which follows at once, and whose other
+/// bits are somebody else's.
+#[derive(Clone)]
+struct Pmu(Registers);
+
+words!(Pmu);
+
+impl Words for Pmu {
+    fn read(&self, offset: usize) -> u32 {
+        let off = self.0.read(0x150) >> 5;
+        let idle = self.0.read(0x110) >> 5 & 1;
+        match offset {
+            0x290 => !off << 20,
+            0x1f0 => !off << 29,
+            0x1f8 => self.0.read(0x1a4) >> 5 << 29,
+            0x118 | 0x120 => idle << 21,
+            _ => self.0.read(offset),
+        }
+    }
+
+    fn write(&self, offset: usize, value: u32) {
+        self.0.write(offset, value);
+    }
+}
+
+#[test]
+fn each_domain_has_bits_of_its_own() {
+    for number in [32, 33, 34] {
+        let registers = Registers::new(masked);
+        for at in [0x14c, 0x150, 0x1a0, 0x1a4, 0x10c, 0x110] {
+            registers.set(at, 0x8a15);
+        }
+        let all = |registers: &Registers| registers.file.lock().clone();
+        let before = all(&registers);
+        let domain = with_table(POWER, |_, table| {
+            let entry = table.domain(number).unwrap();
+            let pmu = Arc::new(Pmu(registers.clone()));
+            Domain::new(pmu, World::silent(), &table.pmu, entry)
+        });
+        domain.enable().unwrap();
+        assert_eq!(domain.is_on(), Ok(true), "{number}");
+        domain.disable().unwrap();
+        assert_eq!(domain.is_on(), Ok(false), "{number}");
+        let bit = 1 << (number - 32 + 5);
+        for (at, was) in before {
+            let changed = all(&registers)[&at] ^ was;
+            assert_eq!(changed & !bit, 0, "{number}: {at:#x}");
+        }
+        let bus = registers.writes.lock().iter().any(|w| w.0 == 0x110);
+        assert_eq!(bus, number == 32, "only one has a bus to be idle");
+    }
 }

@@ -17,9 +17,9 @@ pub(super) static GCC_MSM8998: Table = Table {
     compatible: "qcom,gcc-msm8998",
     clocks: &[
         unseen(75, 0x71010),  // gcc_gpu_bimc_gfx_clk
-        unseen(77, 0x71004),  // gcc_gpu_cfg_ahb_clk
+        kept(77, 0x71004),    // gcc_gpu_cfg_ahb_clk
         unseen(176, 0x46040), // gcc_bimc_gfx_clk
-        branch(188, 0x7d014), // hlos1_vote_lpass_adsp_smmu_clk
+        voted(188, 0x7d014),  // hlos1_vote_lpass_adsp_smmu_clk
     ],
     domains: &[
         vote(3, 0x7d034), // hlos1_vote_lpass_adsp
@@ -82,7 +82,7 @@ pub(super) static GCC_SDM630: Table = Table {
     clocks: &[
         voted(22, 0x7106c), // gcc_bimc_gfx_clk
         voted(54, 0x71010), // gcc_gpu_bimc_gfx_clk
-        voted(55, 0x71004), // gcc_gpu_cfg_ahb_clk
+        kept(55, 0x71004),  // gcc_gpu_cfg_ahb_clk
     ],
     domains: &[],
 };
@@ -92,7 +92,7 @@ pub(super) static GCC_SDM660: Table = Table {
     clocks: &[
         voted(22, 0x7106c), // gcc_bimc_gfx_clk
         voted(54, 0x71010), // gcc_gpu_bimc_gfx_clk
-        voted(55, 0x71004), // gcc_gpu_cfg_ahb_clk
+        kept(55, 0x71004),  // gcc_gpu_cfg_ahb_clk
     ],
     domains: &[],
 };
@@ -100,9 +100,9 @@ pub(super) static GCC_SDM660: Table = Table {
 pub(super) static GCC_SDM845: Table = Table {
     compatible: "qcom,gcc-sdm845",
     clocks: &[
-        branch(0, 0x90014),  // gcc_aggre_noc_pcie_tbu_clk
-        branch(30, 0x71004), // gcc_gpu_cfg_ahb_clk
-        voted(33, 0x7100c),  // gcc_gpu_memnoc_gfx_clk
+        branch(0, 0x90014), // gcc_aggre_noc_pcie_tbu_clk
+        kept(30, 0x71004),  // gcc_gpu_cfg_ahb_clk
+        voted(33, 0x7100c), // gcc_gpu_memnoc_gfx_clk
     ],
     domains: &[
         vote(6, 0x7d030),  // hlos1_vote_aggre_noc_mmu_audio_tbu_gdsc

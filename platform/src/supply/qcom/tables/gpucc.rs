@@ -1,5 +1,5 @@
 //! GPU clock controllers.
-use super::{Table, branch, domain_by, unseen, voted};
+use super::{Table, branch, domain_by, kept, unseen, voted};
 
 pub(super) static QCM2290_GPUCC: Table = Table {
     compatible: "qcom,qcm2290-gpucc",
@@ -92,7 +92,7 @@ pub(super) static SM6115_GPUCC: Table = Table {
 pub(super) static SM6350_GPUCC: Table = Table {
     compatible: "qcom,sm6350-gpucc",
     clocks: &[
-        unseen(4, 0x1078), // gpu_cc_ahb_clk
+        kept(4, 0x1078), // gpu_cc_ahb_clk
     ],
     domains: &[
         domain_by(0, 0x106c, 0x1540), // gpu_cx_gdsc

@@ -13,8 +13,8 @@ pub(super) static MMCC_MSM8996: Table = Table {
         branch(104, 0x403c), // gpu_ahb_clk
     ],
     domains: &[
-        always(0, 0x119c),            // mmagic_video_gdsc
-        always(2, 0x3c4c),            // mmagic_camss_gdsc
+        always(0, 0x119c, 0x120c),    // mmagic_video_gdsc
+        always(2, 0x3c4c, 0x3c50),    // mmagic_camss_gdsc
         domain_by(3, 0x4034, 0x4038), // gpu_gdsc
         domain(13, 0x2304),           // mdss_gdsc
     ],
