@@ -12,13 +12,12 @@ use platform::probe::Probed;
 use platform::supply::{OpenError, Suppliers};
 use platform::tree::{NodeId, Tree};
 use smmu::power::{Delays, State};
-use smmu::{DmaMemory, DomainId, Fault, IpaRange, Limits, Smmu, SmmuConfig, Stage2, TbuConfig};
+use smmu::{DmaMemory, Fault, IpaRange, Limits, Smmu, SmmuConfig, TbuConfig};
 use spin::Once;
 
 use super::supplies::{self, Machine, Supplied};
 use crate::arch::{dma, timer};
 use crate::drivers::{self, AnyHardware, Ask};
-use crate::machine::vm::Vm;
 
 /// An SMMU of the board.
 pub struct Unit {
@@ -320,12 +319,6 @@ fn tbus(
     each.unzip()
 }
 
-/// The tables of a VM as an SMMU walks them.
-#[must_use]
-pub fn tables(vm: &Vm) -> Stage2 {
-    Stage2::of(vm.stage2.root(), vm.stage2.config())
-}
-
 /// What an SMMU has to forget of what was unmapped.
 #[must_use]
 pub fn range(stale: &Stale) -> IpaRange {
@@ -378,15 +371,4 @@ pub fn interrupt(index: usize, sink: &mut dyn FnMut(&'static Unit, Fault)) {
         unit.smmu.handle_error_irq();
         arm();
     }
-}
-
-/// A domain of an SMMU, by both.
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    /// Index of the SMMU.
-    pub unit: usize,
-    /// Domain there.
-    pub domain: DomainId,
-    /// Which of the VM's mirrors it walks; `None`: the CPUs' own tables.
-    pub mirror: Option<usize>,
 }

@@ -89,7 +89,7 @@ fn ring(me: VcpuRef, frame: &mut Frame) {
 fn standard(me: VcpuRef, call: psci::Call, frame: &mut Frame) {
     let vcpus = me.vm.psci_view();
     let outcome = psci::serve(call, &vcpus, me.vm.mitigations, |address| {
-        me.vm.ram.contains(address, 4)
+        me.vm.space.ram.contains(address, 4)
     });
     match outcome {
         Outcome::Return(value) => frame.x[0] = value,

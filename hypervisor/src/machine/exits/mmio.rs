@@ -155,7 +155,7 @@ fn gic(vm: &Vm, ipa: u64) -> Option<(Region, usize)> {
 #[cold]
 fn nowhere(me: VcpuRef, frame: &Frame, abort: &DataAbort) {
     let ipa = abort.ipa.unwrap_or(0);
-    if abort.fault == Fault::Translation && me.vm.changing(ipa) {
+    if abort.fault == Fault::Translation && me.vm.space.changing(ipa) {
         return;
     }
     if regs::vbar_el1::read() == 0 {

@@ -39,15 +39,16 @@ impl GuestMemory for Destination<'_> {
 /// # Errors
 /// An image is damaged or does not fit; the VM must not run.
 pub fn load(vm: &Vm) -> Result<Start, LoadError> {
-    let ram = Range::new(map::RAM_BASE, vm.ram.len());
+    let ram = Range::new(map::RAM_BASE, vm.space.ram.len());
     let layout = image::load(
         vm.images.kernel,
         vm.images.ramdisk,
         ram,
-        &mut Destination(&vm.ram),
+        &mut Destination(&vm.space.ram),
     )?;
     let tree = device_tree(vm, ram, &layout)?;
-    vm.ram
+    vm.space
+        .ram
         .copy_in(layout.dtb.base, &tree)
         .map_err(|error| LoadError::NoRoom(error.0))?;
     Ok(Start {

@@ -53,13 +53,13 @@ pub fn page(number: usize, vm: &Vm) {
     } else {
         0
     };
-    let config = vm.stage2.config();
+    let config = vm.space.stage2.config();
     let size = 1_u64.wrapping_shl(config.ipa_bits());
     if from == 0 {
         print(format_args!(
             "{}: stage 2 at {}, {} bits in, {} bits out\n",
             vm.name,
-            vm.stage2.root(),
+            vm.space.stage2.root(),
             config.ipa_bits(),
             config.pa_bits()
         ));
@@ -67,6 +67,7 @@ pub fn page(number: usize, vm: &Vm) {
     let mut run: Option<Run> = None;
     let mut shown = 0;
     let seen = vm
+        .space
         .stage2
         .visit(Ipa(from), size.saturating_sub(from), |next| {
             match &mut run {

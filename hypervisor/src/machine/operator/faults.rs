@@ -37,7 +37,7 @@ impl fmt::Display for Seen {
         let (vm, master) = self
             .owner
             .map_or(("nobody", "an unknown master"), |(vm, master)| {
-                (vm.name.as_str(), master.name.as_str())
+                (vm.name, master.name.as_str())
             });
         let FaultRecord { stream, kind, .. } = self.record;
         write!(f, "{vm}: {master} (stream {:#x}): ", stream.0)?;

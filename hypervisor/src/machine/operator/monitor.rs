@@ -123,7 +123,7 @@ fn vms() {
             phase(vm),
             on,
             vm.vcpus.len(),
-            vm.ram.len() >> 20,
+            vm.space.ram.len() >> 20,
             vm.life.resets(),
         ));
     }

@@ -135,7 +135,7 @@ pub fn adopt(
     let mut units: Vec<usize> = behind.map(|stream| stream.unit).collect();
     sort::by_key(&mut units, |unit| *unit);
     units.dedup();
-    vm.open_places(&units);
+    vm.space.open_places(&units);
     let mut given = Vec::new();
     for (device, streams) in wanted {
         let rid = match device.kind {
@@ -149,7 +149,7 @@ pub fn adopt(
             bypass: device.bypass,
         };
         let sources = device.power_sources.iter().map(|s| source(*s));
-        match Master::new(identity, &streams, sources.collect(), &vm.places) {
+        match Master::new(identity, &streams, sources.collect(), &vm.space.places) {
             Ok(master) => {
                 vm.masters.push(master);
                 given.push(device);

@@ -196,7 +196,7 @@ fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Sto
         owners::private_interrupts(facts)?,
         owners::owners(facts, &vms),
     );
-    console::share(vms.iter().map(|vm| vm.name.as_str()));
+    console::share(vms.iter().map(|vm| vm.name));
     vms::publish(vms);
     Ok(())
 }

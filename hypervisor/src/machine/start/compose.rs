@@ -27,8 +27,9 @@ use crate::machine::vm::guest_dma::GuestDma;
 use crate::machine::vm::pci;
 use crate::machine::vm::ram::{GuestRam, PIECE};
 use crate::machine::vm::scmi::Scmi;
+use crate::machine::vm::space::{AddressSpace, IPA_BITS, Stage2};
 use crate::machine::vm::vcpu::Vcpu;
-use crate::machine::vm::{Counters, IPA_BITS, Images, Stage2, Vm};
+use crate::machine::vm::{Counters, Images, Vm};
 use crate::psci::Mitigations;
 use crate::trap::features::{Features, Offer};
 use crate::vgic::{self, Vgic};
@@ -99,14 +100,17 @@ fn vm(
     let vgic = Vgic::new(&shape)
         .map_err(|_| Stop("this many vCPUs do not fit its interrupt controller"))?;
     let id = u16::try_from(config.id).map_err(|_| Stop("VM numbers go up to 65535"))?;
+    // For as long as the VM: for ever, unless it cannot start.
+    let name: &'static str = config.name.clone().leak();
+    let space = AddressSpace::new(id, name, ram, stage2()?)
+        .map_err(|_| Stop("its memory cannot be mapped"))?;
     let mut vm = Vm {
         id,
-        name: config.name.clone(),
+        name,
         vcpus: (0..config.cpus)
             .map(|index| Vcpu::new(index, first_cpu + index))
             .collect(),
-        ram,
-        stage2: stage2()?,
+        space,
         vgic,
         redistributor_bytes: if version == vgic::Version::V3 {
             config.cpus as u64 * 0x2_0000
@@ -124,20 +128,17 @@ fn vm(
         scmi: None,
         iommu: config.iommu,
         dma: Once::new(),
-        places: Vec::new(),
-        mirrors: Vec::new(),
         life: Life::new(),
         images,
         counters: Counters::default(),
         epoch: 0.into(),
-        torn: false.into(),
     };
-    vm.map_fixed()
-        .map_err(|_| Stop("its memory cannot be mapped"))?;
     adopt((tree, board), config, refused, &mut vm)?;
     vm.scmi = scmi(&vm, memory);
     if let Some(scmi) = &vm.scmi {
-        let page = vm.map(map::SCMI_SHMEM.base, scmi.page(), 4096, SHARED);
+        let page = vm
+            .space
+            .map(map::SCMI_SHMEM.base, scmi.page(), 4096, SHARED);
         page.map_err(|_| Stop("its SCMI page cannot be mapped"))?;
     }
     log::info!(

@@ -50,12 +50,19 @@ impl GuestDma {
             joining: SpinMutex::new(()),
         };
         let fixed: Vec<Fixed> = vm.messages.iter().map(Messages::doorbell).collect();
-        let core = VmDma::new(side, vm.id, vm.dma_shape(), &endpoints, &fixed, policy);
+        let core = VmDma::new(
+            side,
+            vm.id,
+            vm.space.dma_shape(),
+            &endpoints,
+            &fixed,
+            policy,
+        );
         let core: &'static VmDma<Side> = Box::leak(Box::new(core));
         Self {
             core,
-            calls: Calls::new(core, &vm.ram),
-            viommu: viommu.then(|| Viommu::new(core, &vm.ram)),
+            calls: Calls::new(core, &vm.space.ram),
+            viommu: viommu.then(|| Viommu::new(core, &vm.space.ram)),
         }
     }
 
@@ -186,7 +193,7 @@ impl Outside for Side {
 
     #[inline]
     fn ram(&self, ipa: Ipa) -> Option<Piece> {
-        self.vm.ram.around(ipa.0).map(|(at, extent)| Piece {
+        self.vm.space.ram.around(ipa.0).map(|(at, extent)| Piece {
             ipa: Ipa(at),
             pa: Pa(extent.start()),
             len: extent.len(),
@@ -194,7 +201,7 @@ impl Outside for Side {
     }
 
     fn lookup(&self, ipa: Ipa) -> Option<Extent> {
-        if let Some((pa, len)) = self.vm.ram.stretch(ipa.0) {
+        if let Some((pa, len)) = self.vm.space.ram.stretch(ipa.0) {
             return Some(Extent {
                 pa: Pa(pa),
                 len,
@@ -207,7 +214,7 @@ impl Outside for Side {
         if !self.vm.devices.is_device_memory(ipa.0) {
             return None;
         }
-        let (pa, attrs, size) = self.vm.stage2.translate(ipa)?;
+        let (pa, attrs, size) = self.vm.space.stage2.translate(ipa)?;
         let left = size - (ipa.0 & (size - 1));
         Some(Extent {
             pa,
@@ -229,7 +236,13 @@ impl Outside for Side {
                 Target::Blocked => unit.smmu.detach(link),
                 // What the operator wrote is not the guest's to change.
                 Target::Vm | Target::Domain { .. } if master.bypass => unit.smmu.bypass(link),
-                Target::Vm => match self.vm.places.iter().find(|place| place.unit == index) {
+                Target::Vm => match self
+                    .vm
+                    .space
+                    .places
+                    .iter()
+                    .find(|place| place.unit == index)
+                {
                     Some(place) => unit.smmu.attach(link, place.domain),
                     None => unit.smmu.detach(link),
                 },

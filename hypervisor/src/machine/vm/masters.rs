@@ -12,9 +12,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use smmu::{LinkId, StreamId};
 use spin::mutex::SpinMutex;
 
+use super::space::Place;
 use crate::arch::timer;
 use crate::burst::Burst;
-use crate::machine::board::smmus::{self, Place, Stream};
+use crate::machine::board::smmus::{self, Stream};
 use crate::pci::{PowerDenied, Rid};
 use crate::power::evidence::{Event, Evidence, Reason, Source, Sources, Step, Word};
 

@@ -110,11 +110,11 @@ pub fn offer(
 ) -> Option<Messages> {
     let messages = find((tree, board), vm, host, rids).and_then(|messages| {
         // A mirror with larger pages would leave it out.
-        if vm.dma_shape().page_size() != map::GICV2M.size {
+        if vm.space.dma_shape().page_size() != map::GICV2M.size {
             return Err(Why::Tables);
         }
         let Range { base, size } = map::GICV2M;
-        let mapped = vm.map(base, messages.doorbell.0, size, DOORBELL);
+        let mapped = vm.space.map(base, messages.doorbell.0, size, DOORBELL);
         mapped.map(|()| messages).map_err(|_| Why::Tables)
     });
     match messages {

@@ -8,23 +8,20 @@ pub mod passed;
 pub mod pci;
 pub mod ram;
 pub mod scmi;
-pub mod tables;
+pub mod space;
 pub mod vcpu;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use pgtable::Table;
 use platform::config::GuestIommu;
 
-use crate::arch::tables::TableMemory;
 use crate::arch::timer;
 use crate::guest::dt::DtError;
 use crate::guest::image::ImageError;
 use crate::guest::map;
-use crate::machine::board::smmus::Place;
 use crate::machine::life::Life;
 use crate::machine::start::owners::Line;
 use crate::power::evidence::{Event, VmLife};
@@ -38,17 +35,9 @@ use masters::Master;
 use messages::Messages;
 use passed::Passed;
 use pci::VmHost;
-use ram::GuestRam;
 use scmi::Scmi;
-use tables::Mirrored;
+use space::AddressSpace;
 use vcpu::Vcpu;
-
-/// Stage-2 tables of CPUs and, where they can, SMMUs.
-pub type Stage2 = Table<TableMemory>;
-
-/// Input address bits of every VM: 1 TiB, enough for its RAM and devices, and
-/// one level less to walk than 48 bits.
-pub const IPA_BITS: u32 = 40;
 
 /// Files a VM boots from; they stay where the boot loader put them, so that a
 /// reset finds them unchanged.
@@ -93,13 +82,11 @@ pub struct Vm {
     /// Number in the configuration; also its VMID.
     pub id: u16,
     /// Label.
-    pub name: String,
+    pub name: &'static str,
     /// Its vCPUs.
     pub vcpus: Vec<Vcpu>,
-    /// Its memory.
-    pub ram: GuestRam,
-    /// Its translation, for CPUs and DMA.
-    pub stage2: Stage2,
+    /// Its memory, and where its devices' registers are.
+    pub space: AddressSpace,
     /// Its interrupt controller.
     pub vgic: Vgic,
     /// Bytes of redistributor frames (0 with GICv2).
@@ -112,10 +99,6 @@ pub struct Vm {
     pub devices: Devices,
     /// Its DMA masters.
     pub masters: Vec<Master>,
-    /// Its domains at SMMUs: those that walk its tables or a mirror of them.
-    pub places: Vec<Place>,
-    /// Its tables in other shapes, for SMMUs that need one.
-    pub mirrors: Vec<Mirrored>,
     /// Platform devices it was given.
     pub passed: Vec<Passed>,
     /// Messages of its PCI functions, if they can signal so.
@@ -134,8 +117,6 @@ pub struct Vm {
     pub counters: Counters,
     /// Value of the system counter at its last start.
     pub epoch: AtomicU64,
-    /// An SMMU did not forget what was unmapped: that is out of use for good.
-    pub torn: AtomicBool,
 }
 
 /// Why a VM cannot start.
@@ -185,15 +166,6 @@ impl Vm {
         let platform = self.passed.iter().flat_map(Passed::interrupts);
         let messages = self.messages.iter().flat_map(Messages::lines);
         self.pci_lines().into_iter().chain(messages).chain(platform)
-    }
-
-    /// (`VTCR_EL2`, `VTTBR_EL2`) of its CPUs.
-    #[must_use]
-    pub fn translation(&self) -> (u64, u64) {
-        (
-            self.stage2.config().vtcr(),
-            self.stage2.baddr() | u64::from(self.id) << 48,
-        )
     }
 
     /// Its virtual counter starts at zero when it does.
@@ -266,7 +238,7 @@ impl Vm {
         crate::machine::irq::release(self);
         self.vgic.reset();
         // This CPU may be the one that SMMUs, console and alarms call.
-        self.ram.scrub(crate::machine::irq::take_pending);
+        self.space.ram.scrub(crate::machine::irq::take_pending);
     }
 
     /// Puts kernel, RAM disk and device tree into its RAM.

@@ -153,7 +153,7 @@ impl Passed {
     /// Why that cannot be done.
     pub fn install(&self, vm: &Vm) -> Result<(), &'static str> {
         for &(base, physical, len) in &self.pages {
-            let mapped = vm.map(base, physical, len, Attrs::DEVICE);
+            let mapped = vm.space.map(base, physical, len, Attrs::DEVICE);
             mapped.map_err(|_| "its registers cannot be mapped")?;
         }
         self.interrupts().try_for_each(|line| line.assign(vm))

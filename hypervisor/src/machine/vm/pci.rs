@@ -325,12 +325,13 @@ impl Effects for Side<'_> {
 
     fn map_bar(&mut self, bar: BarMapping) -> Result<(), MapDenied> {
         self.vm
+            .space
             .map(bar.ipa, bar.pa, bar.size, Attrs::DEVICE)
             .map_err(|_| MapDenied)
     }
 
     fn unmap_bar(&mut self, bar: BarMapping) {
-        if let Err(error) = self.vm.unmap(bar.ipa, bar.size) {
+        if let Err(error) = self.vm.space.unmap(bar.ipa, bar.size) {
             log::error!(
                 "{}: a BAR at {:#x} cannot be unmapped: {error}",
                 self.vm.name,

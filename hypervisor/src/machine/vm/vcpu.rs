@@ -89,7 +89,7 @@ impl VcpuRef {
         regs::cntvoff_el2::write(self.vm.counter_offset());
         regs::vpidr_el2::write(regs::midr_el1());
         regs::vmpidr_el2::write(self.state().mpidr);
-        let (vtcr, vttbr) = self.vm.translation();
+        let (vtcr, vttbr) = self.vm.space.registers();
         regs::vtcr_el2::write(vtcr);
         regs::vttbr_el2::write(vttbr);
         cache::isb();

@@ -1,22 +1,23 @@
-//! A VM's translations: the stage 2 of its CPUs, which its SMMUs walk too where
-//! they can, and a mirror of it for those that cannot.
+//! A VM's address space: its RAM and the stage 2 of its CPUs, which its SMMUs
+//! walk too where they can, and mirrors of it for those that cannot.
 
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use pgtable::{Attrs, Config, Ipa, Lookup, Pa, Stale, Walks};
+use pgtable::{Attrs, Config, Ipa, Lookup, Pa, Stale, Table, Walks};
 use smmu::{DomainId, Mirror, Vmid, mirror};
 
-use super::Vm;
+use super::ram::GuestRam;
 use crate::arch::cache;
 use crate::arch::ram::Extent;
 use crate::arch::tables::TableMemory;
 use crate::guest::map;
-use crate::machine::board::smmus::{self, Place, Unit};
+use crate::machine::board::gic;
+use crate::machine::board::smmus::{self, Unit};
 
 /// A mirror of a VM's stage 2, and what was said about it.
-pub struct Mirrored {
+struct Mirrored {
     mirror: Mirror<TableMemory>,
     told: AtomicU32,
 }
@@ -24,6 +25,17 @@ pub struct Mirrored {
 /// Mappings that a mirror leaves out and the console shows: a guest may move
 /// its BARs as often as it likes.
 const SHOWN: u32 = 8;
+
+/// A domain of an SMMU, by both.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Index of the SMMU.
+    pub unit: usize,
+    /// Domain there.
+    pub domain: DomainId,
+    /// Which of the VM's mirrors it walks; `None`: the CPUs' own tables.
+    mirror: Option<usize>,
+}
 
 /// Why an SMMU's masters cannot be given to the VM.
 enum Refusal {
@@ -54,25 +66,76 @@ impl From<smmu::Error> for Refusal {
     }
 }
 
-impl Vm {
-    /// Maps its RAM, and with GICv2 its CPU interface, which is hardware's;
-    /// called once.
+/// Input address bits of every VM: 1 TiB, enough for its RAM and devices, and
+/// one level less to walk than 48 bits.
+pub const IPA_BITS: u32 = 40;
+
+/// Stage-2 tables of CPUs and, where they can, SMMUs.
+pub type Stage2 = Table<TableMemory>;
+
+/// What a VM's CPUs and devices can reach, and where that is in the machine.
+pub struct AddressSpace {
+    /// Its memory.
+    pub ram: GuestRam,
+    /// Its translation, for CPUs and DMA.
+    pub stage2: Stage2,
+    /// Its domains at SMMUs: those that walk its tables or a mirror of them.
+    pub places: Vec<Place>,
+    /// Its tables in other shapes, for SMMUs that need one.
+    mirrors: Vec<Mirrored>,
+    vmid: u16,
+    /// Label of the VM, for the operator.
+    owner: &'static str,
+    /// An SMMU did not forget what was unmapped: that is out of use for good.
+    torn: AtomicBool,
+}
+
+impl AddressSpace {
+    /// That of the VM called `owner`, with its RAM in place.
     ///
     /// # Errors
     /// There is no memory for the tables.
-    pub fn map_fixed(&self) -> Result<(), pgtable::Error> {
-        for (ipa, pa, len, attrs) in self.fixed() {
-            self.map(ipa, pa, len, attrs)?;
+    pub fn new(
+        vmid: u16,
+        owner: &'static str,
+        ram: GuestRam,
+        stage2: Stage2,
+    ) -> Result<Self, pgtable::Error> {
+        let space = Self {
+            ram,
+            stage2,
+            places: Vec::new(),
+            mirrors: Vec::new(),
+            vmid,
+            owner,
+            torn: AtomicBool::new(false),
+        };
+        for (ipa, pa, len, attrs) in space.fixed() {
+            space.map(ipa, pa, len, attrs)?;
         }
-        Ok(())
+        Ok(space)
+    }
+
+    /// Label of the VM.
+    pub const fn owner(&self) -> &'static str {
+        self.owner
+    }
+
+    /// (`VTCR_EL2`, `VTTBR_EL2`) of the VM's CPUs.
+    #[must_use]
+    pub fn registers(&self) -> (u64, u64) {
+        (
+            self.stage2.config().vtcr(),
+            self.stage2.baddr() | u64::from(self.vmid) << 48,
+        )
     }
 
     /// Guest physical address, place, bytes and attributes of what is mapped
-    /// from the beginning: RAM first.
+    /// from the beginning: RAM first. With GICv2 its CPU interface is hardware.
     fn fixed(&self) -> impl Iterator<Item = (u64, u64, u64, Attrs)> + '_ {
         let pieces = self.ram.pieces();
         let ram = pieces.map(|(ipa, extent)| (ipa, extent.start(), extent.len(), Attrs::RAM));
-        let interface = crate::machine::board::gic::virtual_cpu_interface();
+        let interface = gic::virtual_cpu_interface();
         ram.chain(interface.map(|pa| (map::GICC.base, pa, 0x2000, Attrs::DEVICE)))
     }
 
@@ -84,7 +147,7 @@ impl Vm {
         self.stage2.map(Ipa(ipa), Pa(pa), len, attrs)?;
         for mirrored in &self.mirrors {
             // The CPUs have it; the mirror says what it leaves out.
-            let _ = mirrored.map(&self.name, ipa, pa, len, attrs);
+            let _ = mirrored.map(self.owner, ipa, pa, len, attrs);
         }
         Ok(())
     }
@@ -98,7 +161,7 @@ impl Vm {
     /// It is not mapped; nothing changed.
     pub fn unmap(&self, ipa: u64, len: u64) -> Result<(), pgtable::Error> {
         let detached = self.stage2.unmap(Ipa(ipa), len)?;
-        let vttbr = self.translation().1;
+        let vttbr = self.registers().1;
         let mut done = self.stage2.release(detached, |stale| {
             cache::invalidate_stage2(vttbr, stale.ipa().0, stale.len(), stale.stride());
             self.forget(None, &stale)
@@ -111,7 +174,7 @@ impl Vm {
             self.torn.store(true, Ordering::Relaxed);
             log::error!(
                 "{}: an SMMU does not forget what was unmapped: {error}",
-                self.name
+                self.owner
             );
         }
         Ok(())
@@ -156,7 +219,7 @@ impl Vm {
                 Ok(place) => self.places.push(place),
                 Err(why) => log::error!(
                     "{}: {} cannot walk the VM's tables, nor a mirror: {why}",
-                    self.name,
+                    self.owner,
                     unit.path
                 ),
             }
@@ -175,7 +238,7 @@ impl Vm {
             domain,
             mirror,
         };
-        let own = smmus::tables(self);
+        let own = smmu::Stage2::of(self.stage2.root(), self.stage2.config());
         let chosen = limits.granules & self.stage2.config().page_size() as u32 != 0;
         let why = match self.domain(unit, &own) {
             Ok(domain) if chosen => return Ok(place(domain, None)),
@@ -192,7 +255,7 @@ impl Vm {
         let domain = self.domain(unit, &tables.ok_or(why)?)?;
         log::info!(
             "{}: {} does not walk its tables ({why}): a mirror of {} KiB pages, {}-bit input, {}-bit output, {}",
-            self.name,
+            self.owner,
             unit.path,
             shape.page_size() >> 10,
             shape.ipa_bits(),
@@ -209,7 +272,7 @@ impl Vm {
     /// A domain of these tables, with the VM's number as VMID where that is
     /// free.
     fn domain(&self, unit: &Unit, tables: &smmu::Stage2) -> Result<DomainId, smmu::Error> {
-        match unit.smmu.create_domain(tables, Some(Vmid(self.id))) {
+        match unit.smmu.create_domain(tables, Some(Vmid(self.vmid))) {
             Err(smmu::Error::VmidBusy(_)) => unit.smmu.create_domain(tables, None),
             outcome => outcome,
         }
@@ -229,7 +292,7 @@ impl Vm {
             told: AtomicU32::new(0),
         };
         for (ipa, pa, len, attrs) in self.fixed() {
-            let fits = mirrored.map(&self.name, ipa, pa, len, attrs);
+            let fits = mirrored.map(self.owner, ipa, pa, len, attrs);
             if let (Err(error), true) = (fits, self.ram.contains(ipa, len)) {
                 return Err(Refusal::Ram(ipa, error));
             }
