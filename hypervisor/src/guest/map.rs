@@ -24,6 +24,8 @@ pub const UART: Range = Range::new(0x0900_0000, 0x1000);
 pub const VIRTIO_IOMMU: Range = Range::new(0x0a00_0000, 0x1000);
 /// SCMI shared memory page.
 pub const SCMI_SHMEM: Range = Range::new(0x0a10_0000, 0x1000);
+/// Registers of platform devices given to the VM.
+pub const PASSED: Range = Range::new(0x0b00_0000, 0x0400_0000);
 /// PCI memory window, PCI address = guest physical address.
 pub const PCI_MMIO: Range = Range::new(0x1000_0000, 0x2eff_0000);
 /// PCI configuration space, 16 buses.
@@ -63,6 +65,13 @@ pub const fn gicr(vcpus: u8) -> Range {
     Range::new(GICR_BASE, GICR_STRIDE.saturating_mul(vcpus as u64))
 }
 
+/// Whether `ipa` may be a register of a device given to the VM: all else below
+/// its RAM is the virtual machine's own.
+#[must_use]
+pub const fn is_given_device(ipa: u64) -> bool {
+    PCI_MMIO.covers(ipa, 1) || PASSED.covers(ipa, 1)
+}
+
 /// SPI of an INTx pin (1–4, INTA–INTD) of a slot: what QEMU wires.
 #[must_use]
 pub const fn intx_spi(slot: u8, pin: u8) -> u32 {
@@ -83,6 +92,7 @@ mod tests {
             UART,
             VIRTIO_IOMMU,
             SCMI_SHMEM,
+            PASSED,
             PCI_MMIO,
             PCI_ECAM,
             Range::new(RAM_BASE, 1 << 30),
@@ -92,6 +102,20 @@ mod tests {
             assert!(pair[0].end().unwrap() <= pair[1].base, "{pair:x?}");
         }
         assert_eq!(PCI_ECAM.size, u64::from(PCI_BUSES) << 20);
+    }
+
+    #[test]
+    fn only_given_devices_are_for_dma() {
+        for window in [PCI_MMIO, PASSED] {
+            assert!(is_given_device(window.base));
+            assert!(is_given_device(window.end().unwrap() - 1));
+            assert!(!is_given_device(window.base - 1));
+            assert!(!is_given_device(window.end().unwrap()));
+        }
+        for own in [GICD, GICV2M, UART, VIRTIO_IOMMU, SCMI_SHMEM, PCI_ECAM] {
+            assert!(!is_given_device(own.base));
+        }
+        assert!(!is_given_device(RAM_BASE));
     }
 
     #[test]

@@ -32,20 +32,6 @@ pub enum Source {
     AlwaysOn = 8,
 }
 
-impl Source {
-    /// The source that the property value names.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "pci-pm" => Some(Self::Pci),
-            "scmi" => Some(Self::Scmi),
-            "hypercall" => Some(Self::Hypercall),
-            "always-on" => Some(Self::AlwaysOn),
-            _ => None,
-        }
-    }
-}
-
 impl Sources {
     /// No source: active while the VM runs.
     pub const NONE: Self = Self { bits: 0 };
@@ -56,6 +42,13 @@ impl Sources {
         Self {
             bits: self.bits | source as u8,
         }
+    }
+
+    /// Whether they follow the device's power state at all.
+    #[must_use]
+    pub const fn follow(self) -> bool {
+        let heard = Source::Pci as u8 | Source::Scmi as u8 | Source::Hypercall as u8;
+        self.bits & heard != 0 && !self.has(Source::AlwaysOn)
     }
 
     /// Whether `source` is heard.

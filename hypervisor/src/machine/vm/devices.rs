@@ -45,14 +45,6 @@ impl Devices {
         }
     }
 
-    /// Whether `ipa` may be a register window of a device given to the VM.
-    #[must_use]
-    pub fn is_device_memory(&self, ipa: u64) -> bool {
-        within(map::PCI_MMIO, ipa)
-            .or(within(super::passed::WINDOW, ipa))
-            .is_some()
-    }
-
     /// Reads `size` bytes at `ipa`; `None` if nothing is there.
     pub fn read(&self, me: VcpuRef, ipa: u64, size: u8) -> Option<u64> {
         let vm = me.vm;

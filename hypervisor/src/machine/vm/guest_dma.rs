@@ -19,9 +19,10 @@ use crate::dma::{
     DomainKey, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, Join, Joins,
     NotRam, Outside, Piece, Policy, PowerReport, Target, VmDma,
 };
+use crate::guest::map;
 use crate::hypercall::Calls;
 use crate::machine::board::smmus::{self, Unit};
-use crate::power::evidence::{Event, Source, Word};
+use crate::power::evidence::{Event, Word};
 use crate::viommu::Viommu;
 
 /// Bytes of tables that one VM's domains may take.
@@ -211,7 +212,7 @@ impl Outside for Side {
         }
         // Only BARs and registers of the VM's own devices are for DMA; the rest
         // of its map is the virtual machine's furniture.
-        if !self.vm.devices.is_device_memory(ipa.0) {
+        if !map::is_given_device(ipa.0) {
             return None;
         }
         let (pa, attrs, size) = self.vm.space.stage2.translate(ipa)?;
@@ -370,15 +371,6 @@ impl GuestMemory for super::ram::GuestRam {
     fn write(&self, ipa: u64, bytes: &[u8]) -> Result<(), NotRam> {
         self.copy_in(ipa, bytes).map_err(|error| NotRam(error.0))
     }
-}
-
-/// Where `Source` decides whether a device's power is followed at all.
-#[must_use]
-pub fn tracked(sources: crate::power::evidence::Sources) -> bool {
-    [Source::Pci, Source::Scmi, Source::Hypercall]
-        .iter()
-        .any(|&source| sources.has(source))
-        && !sources.has(Source::AlwaysOn)
 }
 
 /// A VM's front ends, made once it is complete.

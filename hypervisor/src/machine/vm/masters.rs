@@ -200,7 +200,7 @@ impl Master {
 
     /// Whether its power state is followed at all.
     pub fn is_tracked(&self) -> bool {
-        super::guest_dma::tracked(self.evidence.lock().sources())
+        self.evidence.lock().sources().follow()
     }
 
     /// Whether its SCMI power domain counts.

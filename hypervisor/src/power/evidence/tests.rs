@@ -160,18 +160,33 @@ fn more_evidence_of_idleness_never_wakes() {
 }
 
 #[test]
-fn names_of_the_property() {
-    let names = ["pci-pm", "scmi", "hypercall", "always-on"];
-    for (name, source) in names.into_iter().zip(ALL) {
-        assert_eq!(Source::parse(name), Some(source));
+fn each_source_is_one_of_its_own() {
+    for source in ALL {
         let one = Sources::from_iter([source]);
         assert!(
             ALL.into_iter()
                 .all(|other| one.has(other) == (other == source))
         );
     }
-    assert_eq!(Source::parse("pci"), None);
-    assert_eq!(Source::parse(""), None);
+}
+
+#[test]
+fn sources_follow_a_device_if_a_word_can_put_it_to_sleep() {
+    for sources in sources() {
+        let events = events().into_iter();
+        let words = events.filter(|event| !matches!(event, Event::Vm(_)));
+        let awake = Evidence {
+            sources,
+            vm: VmLife::Running,
+            pci: Word::Active,
+            scmi: Word::Active,
+            hypercall: Word::Active,
+        };
+        let sleeps = words
+            .map(|word| awake.step(word).1)
+            .any(|step| step == Step::Sleep);
+        assert_eq!(sources.follow(), sleeps, "{sources:?}");
+    }
 }
 
 #[test]
