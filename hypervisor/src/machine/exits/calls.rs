@@ -77,7 +77,7 @@ fn foreign(me: VcpuRef, function: u32, frame: &mut Frame) {
 fn ring(me: VcpuRef, frame: &mut Frame) {
     match &me.vm.scmi {
         Some(scmi) => {
-            scmi.serve(me.vm);
+            scmi.serve(&me.vm.masters);
             frame.x[0] = SUCCESS;
         }
         None => frame.x[0] = NOT_SUPPORTED,

@@ -62,13 +62,14 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
     let intx = intx();
     let vcpus = u8::try_from(mpidrs.len()).unwrap_or(u8::MAX);
     let properties: Vec<Vec<Property<'_>>> = vm.passed.iter().map(Passed::properties).collect();
-    let clocks: Vec<Vec<u32>> = vm.passed.iter().map(|device| device.clocks(vm)).collect();
+    let scmi = vm.scmi.as_ref();
+    let clocks: Vec<Vec<u32>> = vm.passed.iter().map(|device| device.clocks(scmi)).collect();
     let parts = properties.iter().zip(&clocks);
     let passed: Vec<PassedDevice<'_>> = vm
         .passed
         .iter()
         .zip(parts)
-        .map(|(device, (list, clocks))| device.describe(vm, list, clocks))
+        .map(|(device, (list, clocks))| device.describe(scmi, list, clocks))
         .collect();
     let noise: Vec<u8> = (0..4).flat_map(|_| seed(vm).to_le_bytes()).collect();
     let platform = GuestPlatform {
@@ -95,7 +96,7 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
             spi: map::UART_SPI,
         }),
         pci: vm.devices.pci.as_ref().map(|_| pci_host(vm, &intx)),
-        scmi: vm.scmi.as_ref().map(|_| Scmi {
+        scmi: scmi.map(|_| Scmi {
             shmem: map::SCMI_SHMEM,
             function: SMC_ID,
             power_domains: true,

@@ -165,7 +165,7 @@ pub fn adopt(
         }
         let passed = Passed::new(tree, device, index, &mut room);
         let installed = passed.and_then(|passed| {
-            let install = |passed: Passed| passed.install(vm).map(|()| passed);
+            let install = |passed: Passed| passed.install(&vm.space, &vm.vgic).map(|()| passed);
             passed.map(install).transpose()
         });
         match installed {
@@ -175,7 +175,7 @@ pub fn adopt(
     }
     let messages = vm.messages.iter().flat_map(Messages::lines);
     for line in vm.pci_lines().into_iter().chain(messages) {
-        if line.assign(vm).is_err() {
+        if line.assign(&vm.vgic).is_err() {
             log::error!(
                 "{}: interrupt {} cannot be given to it",
                 vm.name,

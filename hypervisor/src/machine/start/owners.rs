@@ -10,27 +10,6 @@ use crate::machine::board::smmus;
 use crate::machine::irq::Owner;
 use crate::machine::vm::Vm;
 
-/// A physical interrupt line that belongs to a VM.
-#[derive(Clone, Copy, Debug)]
-pub struct Line {
-    /// Interrupt id of the board.
-    pub physical: u32,
-    /// The VM's own interrupt id for it.
-    pub number: u32,
-}
-
-impl Line {
-    /// Binds the VM's interrupt to the physical one.
-    ///
-    /// # Errors
-    /// One of the two is taken, or not a shared interrupt.
-    pub fn assign(self, vm: &Vm) -> Result<(), &'static str> {
-        vm.vgic
-            .assign_hw_spi(self.number, self.physical)
-            .map_err(|_| "its interrupt cannot be given away")
-    }
-}
-
 /// The timer's and the GIC's private interrupts.
 pub fn private_interrupts(board: &Board) -> Result<Private, Stop> {
     let timers = &board.timers;

@@ -25,13 +25,13 @@ use spin::Once;
 use spin::mutex::SpinMutex;
 
 use super::Vm;
+use super::lines::Line;
 use super::pci;
 use crate::arch::mmio;
 use crate::dma::Fixed;
 use crate::guest::{Range, map};
 use crate::machine::board::{gic, its};
 use crate::machine::irq;
-use crate::machine::start::owners::Line;
 use crate::pci::{MsiPolicy, Rid};
 use crate::vgic::SPI_BASE;
 use crate::vgic::v2m::{MSI_TYPER, V2m, typer_range};

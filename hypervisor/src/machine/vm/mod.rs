@@ -2,6 +2,7 @@
 
 pub mod devices;
 pub mod guest_dma;
+pub mod lines;
 pub mod masters;
 pub mod messages;
 pub mod passed;
@@ -23,7 +24,6 @@ use crate::guest::dt::DtError;
 use crate::guest::image::ImageError;
 use crate::guest::map;
 use crate::machine::life::Life;
-use crate::machine::start::owners::Line;
 use crate::power::evidence::{Event, VmLife};
 use crate::psci::{self, Mitigations, Start};
 use crate::trap::features::Features;
@@ -31,6 +31,7 @@ use crate::trap::sysreg::SysReg;
 use crate::vgic::{Kick, SPI_BASE, Vgic};
 use crate::viommu::Viommu;
 use devices::Devices;
+use lines::Line;
 use masters::Master;
 use messages::Messages;
 use passed::Passed;

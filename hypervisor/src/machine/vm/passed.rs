@@ -8,14 +8,12 @@ use pgtable::Attrs;
 use platform::config::{DeviceConfig, DeviceKind, Passing, passing};
 use platform::tree::{NodeId, Tree};
 
-use super::Vm;
+use super::lines::Line;
+use super::scmi::Scmi;
+use super::space::AddressSpace;
 use crate::guest::dt::{PassedDevice, Property, Spi, Trigger, phandle};
 use crate::guest::{Range, map};
-use crate::machine::start::owners::Line;
-use crate::vgic::SPI_BASE;
-
-/// Where registers of platform devices appear to the guest.
-pub const WINDOW: Range = Range::new(0x0b00_0000, 0x0400_0000);
+use crate::vgic::{SPI_BASE, Vgic};
 
 /// Bytes of a page of stage 2.
 const PAGE: u64 = 4096;
@@ -57,7 +55,7 @@ impl Allocator {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            address: WINDOW.base,
+            address: map::PASSED.base,
             spi: map::PASSED_SPI_BASE,
             phandle: phandle::FREE,
         }
@@ -68,7 +66,7 @@ impl Allocator {
         let at = self.address;
         let next = at.checked_add(size)?;
         self.address = next;
-        (next <= WINDOW.base + WINDOW.size).then_some(at)
+        map::PASSED.covers(at, size).then_some(at)
     }
 }
 
@@ -151,12 +149,12 @@ impl Passed {
     ///
     /// # Errors
     /// Why that cannot be done.
-    pub fn install(&self, vm: &Vm) -> Result<(), &'static str> {
+    pub fn install(&self, space: &AddressSpace, vgic: &Vgic) -> Result<(), &'static str> {
         for &(base, physical, len) in &self.pages {
-            let mapped = vm.space.map(base, physical, len, Attrs::DEVICE);
+            let mapped = space.map(base, physical, len, Attrs::DEVICE);
             mapped.map_err(|_| "its registers cannot be mapped")?;
         }
-        self.interrupts().try_for_each(|line| line.assign(vm))
+        self.interrupts().try_for_each(|line| line.assign(vgic))
     }
 
     /// Its interrupt lines.
@@ -173,12 +171,12 @@ impl Passed {
             .collect()
     }
 
-    /// Its node in the guest's device tree. Clocks and power domain are the
-    /// VM's own SCMI server's.
+    /// Its node in the guest's device tree, with `properties` and `clocks` as it
+    /// has told them. Its power domain is one of the VM's own SCMI server.
     #[must_use]
     pub fn describe<'a>(
         &'a self,
-        vm: &Vm,
+        scmi: Option<&Scmi>,
         properties: &'a [Property<'a>],
         clocks: &'a [u32],
     ) -> PassedDevice<'a> {
@@ -187,10 +185,7 @@ impl Passed {
             phandle: Some(self.phandle),
             reg: &self.regs,
             interrupts: &self.spis,
-            power_domain: vm
-                .scmi
-                .as_ref()
-                .and_then(|scmi| scmi.domain_of(self.master)),
+            power_domain: self.domain(scmi),
             clocks,
             iommu_ids: &[],
             dma_coherent: self.coherent,
@@ -198,14 +193,17 @@ impl Passed {
         }
     }
 
-    /// The SCMI clocks that stand for its own: all the same one.
+    /// The clocks of the VM's SCMI server that stand for its own: all the same
+    /// one, that of its power domain.
     #[must_use]
-    pub fn clocks(&self, vm: &Vm) -> Vec<u32> {
-        let clock = vm
-            .scmi
-            .as_ref()
-            .and_then(|scmi| scmi.domain_of(self.master));
+    pub fn clocks(&self, scmi: Option<&Scmi>) -> Vec<u32> {
+        let clock = self.domain(scmi);
         clock.map_or(Vec::new(), |clock| alloc::vec![clock; self.clocks])
+    }
+
+    /// Its power domain at the VM's SCMI server.
+    fn domain(&self, scmi: Option<&Scmi>) -> Option<u32> {
+        scmi?.domain_of(self.master)
     }
 }
 

@@ -10,12 +10,12 @@ use spin::Once;
 use spin::mutex::SpinMutex;
 
 use super::Vm;
+use super::lines::Line;
 use super::masters::Master;
 use crate::arch::guarded::Guarded;
 use crate::arch::timer;
 use crate::guest::map;
 use crate::machine::operator::console::print;
-use crate::machine::start::owners::Line;
 use crate::pci::{
     Aborted, BarMapping, Delay, Ecam, Effects, HostConfig, HostWindow, HostWindows, Losses, Lost,
     MapDenied, MsiPolicy, PciError, PowerDenied, Registers, Rid, Topology, VirtualHost, Width, acs,

@@ -4,9 +4,8 @@ use alloc::vec::Vec;
 
 use crate::arch::cache;
 use crate::arch::ram::Extent;
+use crate::guest::map::RAM_BASE;
 
-/// Where every guest's RAM starts.
-pub const GUEST_RAM: u64 = 0x4000_0000;
 /// Alignment of the pieces: whole 2 MiB blocks in stage 2.
 pub const PIECE: u64 = 2 << 20;
 
@@ -22,10 +21,10 @@ pub struct GuestRam {
 }
 
 impl GuestRam {
-    /// Lines the pieces up from [`GUEST_RAM`].
+    /// Lines the pieces up from [`RAM_BASE`].
     #[must_use]
     pub fn new(extents: Vec<Extent>) -> Self {
-        let mut at = GUEST_RAM;
+        let mut at = RAM_BASE;
         let mut pieces = Vec::new();
         for extent in extents {
             pieces.push((at, extent));
@@ -33,7 +32,7 @@ impl GuestRam {
         }
         Self {
             pieces,
-            len: at - GUEST_RAM,
+            len: at - RAM_BASE,
         }
     }
 
@@ -57,10 +56,10 @@ impl GuestRam {
     /// Whether `len` bytes at `ipa` are all RAM.
     #[must_use]
     pub fn contains(&self, ipa: u64, len: u64) -> bool {
-        ipa >= GUEST_RAM
+        ipa >= RAM_BASE
             && ipa
                 .checked_add(len)
-                .is_some_and(|end| end <= GUEST_RAM.saturating_add(self.len))
+                .is_some_and(|end| end <= RAM_BASE.saturating_add(self.len))
     }
 
     /// Physical address of `ipa` and the bytes of RAM that follow it there

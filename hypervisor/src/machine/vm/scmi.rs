@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use platform::mmio::{Mmio, Window};
 use spin::mutex::SpinMutex;
 
-use super::Vm;
+use super::masters::Master;
 use crate::arch::cache;
 use crate::arch::ram::{self, Extent};
 use crate::power::evidence::{Event, Word};
@@ -51,18 +51,19 @@ impl Scmi {
             .and_then(|n| u32::try_from(n).ok())
     }
 
-    /// The guest rang: serves the message in the page.
+    /// The guest rang: serves the message in the page. `masters` are all of the
+    /// VM's.
     ///
     /// The guest maps the page as device memory, EL2 as cacheable: lines are
     /// dropped before reading and cleaned after writing.
-    pub fn serve(&self, vm: &'static Vm) {
+    pub fn serve(&self, masters: &[Master]) {
         let mut devices = self.devices.lock();
         cache::clean_invalidate(self.page.start(), self.page.len());
         serve(
             &Page::new(&self.window),
-            &mut devices.with(&mut Masters {
-                vm,
-                masters: &self.masters,
+            &mut devices.with(&mut Domains {
+                masters,
+                indices: &self.masters,
             }),
         );
         cache::clean_invalidate(self.page.start(), self.page.len());
@@ -79,20 +80,22 @@ impl Scmi {
     }
 }
 
-struct Masters<'a> {
-    vm: &'static Vm,
-    masters: &'a [usize],
+/// Whom the power domains switch.
+struct Domains<'a> {
+    /// All masters of the VM.
+    masters: &'a [Master],
+    /// Which of them each domain is.
+    indices: &'a [usize],
 }
 
-impl Masters<'_> {
-    fn master(&self, device: u16) -> Option<&'static super::masters::Master> {
-        self.masters
-            .get(usize::from(device))
-            .and_then(|&index| self.vm.masters.get(index))
+impl Domains<'_> {
+    fn master(&self, device: u16) -> Option<&Master> {
+        let index = *self.indices.get(usize::from(device))?;
+        self.masters.get(index)
     }
 }
 
-impl Switch for Masters<'_> {
+impl Switch for Domains<'_> {
     fn wake(&mut self, device: u16) -> Result<(), Status> {
         self.master(device).map_or(Ok(()), |master| {
             master
