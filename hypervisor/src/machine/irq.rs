@@ -1,4 +1,4 @@
-//! Physical interrupts: who each one is for, and how CPUs call each other.
+//! Physical interrupts: who each one is for.
 //!
 //! Interrupts are masked while EL2 runs. They are taken when they interrupt a
 //! guest, or here when a CPU sleeps. A guest's interrupts keep their physical
@@ -12,19 +12,16 @@ use platform::gic::its::LPI_BASE;
 use spin::Once;
 
 use super::board::gic::{self, Lrs};
+use super::board::kick;
 use super::board::private::{self, Private};
 use super::board::{cpus, its, smmus};
 use super::operator::console;
 use super::vm::Vm;
-use super::vm::messages;
 use super::vm::vcpu::VcpuRef;
+use super::vm::{interrupts, messages};
 use super::vms;
 use crate::arch::cache;
 use crate::guest::map;
-use crate::vgic::{Effects, Kick, SgiKind};
-
-/// The SGI with which one CPU makes another leave its guest and look around.
-const KICK_SGI: u32 = 1;
 
 /// Whom a shared interrupt belongs to.
 #[derive(Clone, Copy)]
@@ -52,7 +49,7 @@ pub fn set_owners(private: Private, shared: LiteMap<u32, Owner>) {
 pub fn init_cpu() -> Result<(), platform::gic::Error> {
     gic::init_cpu()?;
     its::init_cpu();
-    gic::enable_private(KICK_SGI);
+    gic::enable_private(kick::SGI);
     if let Some(private) = private::get() {
         for intid in [
             private.virtual_timer,
@@ -99,7 +96,7 @@ pub fn inherit(heir: usize) {
 /// knew of.
 pub fn look_after_smmus(heir: usize) {
     INHERITED.store(true, Ordering::Release);
-    gic::send_sgi(KICK_SGI, heir);
+    gic::send_sgi(kick::SGI, heir);
 }
 
 /// Set for the CPU that is kicked next.
@@ -114,23 +111,6 @@ fn take_inheritance() {
             vms::smmu_interrupt(index);
         }
         smmus::arm();
-    }
-}
-
-/// Makes CPU `index` leave its guest or its sleep, if it is not this one.
-pub fn kick(index: usize) {
-    if cpus::this_cpu() != Some(index) {
-        gic::send_sgi(KICK_SGI, index);
-    }
-}
-
-/// Kicks the CPUs of these vCPUs of `vm`.
-#[inline]
-pub fn kick_vcpus(vm: &Vm, which: Kick) {
-    if which.any() {
-        for vcpu in which.iter().filter_map(|index| vm.vcpus.get(index)) {
-            kick(vcpu.cpu);
-        }
     }
 }
 
@@ -202,7 +182,7 @@ fn private(intid: u32) -> bool {
         // once, or this CPU would take it for ever.
         if let Some(me) = VcpuRef::here() {
             let _own = me.vm.vgic.poke(me.index);
-            before_enter(&me);
+            interrupts::before_enter(&me);
         }
     } else if intid == numbers.hyp_timer {
         vms::alarm();
@@ -213,7 +193,7 @@ fn private(intid: u32) -> bool {
 fn shared(intid: u32) -> bool {
     match OWNERS.get().and_then(|owners| owners.get(&intid)) {
         Some(Owner::Guest(vm, number)) => {
-            kick_vcpus(vm, vm.vgic.inject(0, *number, Some(intid)));
+            vm.kick(vm.vgic.inject(0, *number, Some(intid)));
             true
         }
         Some(Owner::Console) => {
@@ -232,80 +212,7 @@ fn shared(intid: u32) -> bool {
     }
 }
 
-/// Brings this CPU's list registers up to date: the last step into the guest.
-#[inline]
-pub fn before_enter(me: &VcpuRef) {
-    if me.vm.vgic.has_work(me.index) {
-        refresh(me);
-    }
-}
-
-#[inline(never)]
-fn refresh(me: &VcpuRef) {
-    let kick = me.vm.vgic.before_enter(me.index, &mut Lrs::here());
-    kick_vcpus(me.vm, kick.without(me.index));
-}
-
 /// A read had to wait for other CPUs: lets kicks of this one through.
 pub fn take_pending() {
     handle_all();
-}
-
-/// Acts on what a register write changed.
-#[inline]
-pub fn apply(me: &VcpuRef, effects: Effects) {
-    kick_vcpus(me.vm, effects.kick.without(me.index));
-    for number in effects.hw.iter() {
-        forward(me.vm, number);
-    }
-}
-
-/// Makes the physical side of assigned interrupt `number` what the guest wants.
-fn forward(vm: &Vm, number: u32) {
-    let Some(wish) = vm.vgic.hw_spi(number) else {
-        return messages::route(vm, number);
-    };
-    match wish.vcpu.and_then(|index| vm.vcpus.get(index)) {
-        Some(vcpu) if wish.enabled => gic::enable_shared(wish.physical, vcpu.cpu, wish.edge),
-        _ => gic::disable_shared(wish.physical),
-    }
-}
-
-/// A write to `ICC_SGI1R_EL1`.
-pub fn send_guest_sgi(me: &VcpuRef, value: u64) {
-    let kick = me.vm.vgic.sgi(me.index, SgiKind::Group1, value);
-    kick_vcpus(me.vm, kick.without(me.index));
-}
-
-/// The vCPU leaves its CPU: its interrupts go back to memory.
-pub fn park(me: &VcpuRef) {
-    let kick = me.vm.vgic.park(me.index, &mut Lrs::here()) | me.vm.vgic.set_online(me.index, false);
-    kick_vcpus(me.vm, kick.without(me.index));
-}
-
-/// The vCPU comes out of reset on this CPU.
-pub fn unpark(me: &VcpuRef) {
-    // An interrupt may have come since it was parked: what is reset while its
-    // physical side is active would never be signalled again.
-    let kick = me.vm.vgic.park(me.index, &mut Lrs::here());
-    kick_vcpus(me.vm, kick.without(me.index));
-    gic::reset_virtual_interface();
-    me.vm.vgic.reset_vcpu(me.index);
-    let kick = me.vm.vgic.set_online(me.index, true);
-    kick_vcpus(me.vm, kick.without(me.index));
-}
-
-/// The VM has ended: none of its interrupts stays active or enabled.
-pub fn release(vm: &Vm) {
-    let all = || vm.vgic.hw_spis().filter_map(|n| vm.vgic.hw_spi(n));
-    // First off, so that none is acknowledged any more; then inactive, also
-    // what a CPU has acknowledged and not yet passed on; and what an edge left
-    // pending is not for the next kernel. A line that is high stays pending.
-    for wish in all() {
-        gic::disable_shared(wish.physical);
-    }
-    vm.vgic.release_hw(|_| {});
-    for wish in all() {
-        gic::forget_shared(wish.physical);
-    }
 }

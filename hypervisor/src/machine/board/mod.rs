@@ -4,6 +4,7 @@
 pub mod cpus;
 pub mod gic;
 pub mod its;
+pub mod kick;
 pub mod packed;
 pub mod private;
 pub mod smmus;

@@ -3,6 +3,8 @@
 use super::run;
 use crate::arch::vectors::{CallFrame, Frame};
 use crate::hypercall::{self, Calls};
+use crate::machine::board::kick::kick;
+use crate::machine::irq;
 use crate::machine::life::{self, Ending};
 use crate::machine::vm::guest_dma::Side;
 use crate::machine::vm::ram::GuestRam;
@@ -95,11 +97,11 @@ fn standard(me: VcpuRef, call: psci::Call, frame: &mut Frame) {
         Outcome::Return(value) => frame.x[0] = value,
         Outcome::Start(index) => {
             frame.x[0] = SUCCESS;
-            crate::machine::irq::kick(me.vm.vcpus[index].cpu);
+            kick(me.vm.vcpus[index].cpu);
         }
         Outcome::Standby => {
             frame.x[0] = SUCCESS;
-            crate::machine::irq::standby(&me);
+            irq::standby(&me);
         }
         Outcome::CpuOff => run::restart(me, frame),
         Outcome::SystemOff => life::request_end(me.vm, Ending::PowerOff),

@@ -11,6 +11,7 @@ use crate::guest::map;
 use crate::machine::board::gic::Lrs;
 use crate::machine::irq;
 use crate::machine::vm::devices::Stored;
+use crate::machine::vm::interrupts;
 use crate::trap::esr::{Access, DataAbort, Fault};
 use crate::trap::inject::Exception;
 use crate::vgic::{Read, Region};
@@ -50,7 +51,7 @@ pub fn quick_load(frame: &mut Frame, syndrome: u64) -> bool {
     frame.set((syndrome >> 16 & 0x1f) as u8, value);
     run::skip();
     // Reading a pending or active register may have emptied list registers.
-    irq::before_enter(&me);
+    interrupts::before_enter(&me);
     true
 }
 
@@ -108,7 +109,7 @@ fn load(me: VcpuRef, ipa: u64, access: Access) -> Loaded {
         ) {
             Read::Value(value) => Loaded::Value(value),
             Read::Retry(kick) => {
-                irq::kick_vcpus(vm, kick.without(me.index));
+                vm.kick(kick.without(me.index));
                 irq::take_pending();
                 Loaded::Retry
             }
@@ -132,7 +133,7 @@ fn store(me: VcpuRef, ipa: u64, access: Access, value: u64) -> Stored {
             value,
             &mut Lrs::here(),
         );
-        irq::apply(&me, effects);
+        interrupts::apply(&me, effects);
         return Stored::Done;
     }
     vm.devices.write(me, ipa, access.size, value)

@@ -9,6 +9,7 @@ use crate::arch::vectors::{CallFrame, Frame};
 use crate::hypercall;
 use crate::machine::irq;
 use crate::machine::life::{self, Ending};
+use crate::machine::vm::interrupts;
 use crate::machine::vm::vcpu::VcpuRef;
 use crate::psci;
 use crate::trap::config;
@@ -112,7 +113,7 @@ fn finish(me: VcpuRef, frame: &mut Frame) {
     while !me.vm.life.runs() {
         restart(me, frame);
     }
-    irq::before_enter(&me);
+    interrupts::before_enter(&me);
 }
 
 /// The VM ends, or this vCPU is off: waits until it starts again.
@@ -135,7 +136,7 @@ fn system_register(me: VcpuRef, frame: &mut Frame, access: esr::SysRegAccess) {
     match sysreg::handle(access.reg, write, &me.vm.features) {
         Action::Value(value) => frame.set(access.rt, value),
         Action::Ignored => {}
-        Action::Sgi { value, .. } => irq::send_guest_sgi(&me, value),
+        Action::Sgi { value, .. } => interrupts::send_guest_sgi(&me, value),
         Action::InjectUndef => {
             me.vm.counters.undefined(access.reg);
             return raise(Exception::Undefined);

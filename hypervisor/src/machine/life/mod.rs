@@ -13,6 +13,7 @@ pub mod load;
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use crate::machine::board::kick::kick;
 use crate::machine::irq;
 use crate::machine::vm::Vm;
 use crate::machine::vm::vcpu::VcpuRef;
@@ -165,7 +166,7 @@ impl Life {
 pub fn request_end(vm: &'static Vm, ending: Ending) {
     if vm.life.end(ending) {
         for vcpu in &vm.vcpus {
-            irq::kick(vcpu.cpu);
+            kick(vcpu.cpu);
         }
     }
 }
@@ -175,7 +176,7 @@ pub fn request_end(vm: &'static Vm, ending: Ending) {
 pub fn fail(vm: &'static Vm) {
     vm.life.set(FAILED);
     for vcpu in &vm.vcpus {
-        irq::kick(vcpu.cpu);
+        kick(vcpu.cpu);
     }
 }
 
@@ -184,7 +185,7 @@ pub fn request_start(vm: &'static Vm) -> bool {
     let started = vm.life.start();
     if started {
         for vcpu in &vm.vcpus {
-            irq::kick(vcpu.cpu);
+            kick(vcpu.cpu);
         }
     }
     started
@@ -251,7 +252,7 @@ fn conclude(vm: &'static Vm, ending: Ending) {
                 let first = &vm.vcpus[0];
                 let _ = first.power.request(start);
                 vm.life.set(RUNNING);
-                irq::kick(first.cpu);
+                kick(first.cpu);
                 return;
             }
             Err(error) => log::error!("{name}: cannot start: {error}"),

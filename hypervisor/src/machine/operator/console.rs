@@ -16,7 +16,7 @@ use spin::mutex::SpinMutex;
 
 use super::monitor;
 use crate::machine::vm::Vm;
-use crate::machine::{irq, vms};
+use crate::machine::vms;
 use crate::vuart::{Focus, HYPERVISOR, Mux, Ring, Typed};
 
 /// Polls before a byte that the UART does not take is given up.
@@ -177,7 +177,7 @@ fn fetch(own: &mut Ring<16384>, source: usize, out: &mut [u8]) -> usize {
         return 0;
     };
     let (count, outcome) = vm.devices.uart.fetch(out, |high| vm.uart_line(high));
-    irq::kick_vcpus(vm, outcome.line.unwrap_or_default());
+    vm.kick(outcome.line.unwrap_or_default());
     count
 }
 
@@ -302,7 +302,7 @@ fn give(index: usize, byte: u8) {
     let vm = vms::all().get(index);
     if let Some(vm) = vm.filter(|vm| !vm.life.has_failed()) {
         let (_taken, outcome) = vm.devices.uart.typed(byte, |high| vm.uart_line(high));
-        irq::kick_vcpus(vm, outcome.line.unwrap_or_default());
+        vm.kick(outcome.line.unwrap_or_default());
     }
 }
 

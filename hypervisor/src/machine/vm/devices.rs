@@ -8,7 +8,6 @@ use super::pci::VmHost;
 use super::ram::GuestRam;
 use super::vcpu::VcpuRef;
 use crate::guest::map;
-use crate::machine::irq;
 use crate::machine::operator::console;
 use crate::viommu::Viommu;
 use crate::vuart::Pl011;
@@ -59,7 +58,7 @@ impl Devices {
         }
         let offset = within(map::UART, ipa)?;
         let (value, outcome) = self.uart.read(offset, |high| vm.uart_line(high));
-        irq::kick_vcpus(vm, outcome.line.unwrap_or_default().without(me.index));
+        vm.kick(outcome.line.unwrap_or_default().without(me.index));
         Some(u64::from(value))
     }
 
@@ -72,7 +71,7 @@ impl Devices {
         }
         if let (Some(viommu), Some(offset)) = (viommu(vm), within(map::VIRTIO_IOMMU, ipa)) {
             let written = viommu.write(offset as u64, size, value);
-            irq::kick_vcpus(vm, vm.viommu_line(written.line).without(me.index));
+            vm.kick(vm.viommu_line(written.line).without(me.index));
             return if written.again {
                 Stored::Again
             } else {
@@ -81,7 +80,7 @@ impl Devices {
         }
         if let (Some(messages), Some(offset)) = (&vm.messages, within(map::GICV2M, ipa)) {
             let kick = messages.frame.write(&vm.vgic, offset, value as u32);
-            irq::kick_vcpus(vm, kick.without(me.index));
+            vm.kick(kick.without(me.index));
             return Stored::Done;
         }
         let Some(offset) = within(map::UART, ipa) else {
@@ -90,7 +89,7 @@ impl Devices {
         let outcome = self
             .uart
             .write(offset, value as u32, |high| vm.uart_line(high));
-        irq::kick_vcpus(vm, outcome.line.unwrap_or_default().without(me.index));
+        vm.kick(outcome.line.unwrap_or_default().without(me.index));
         if outcome.output && self.is_worth_moving(vm, value as u8) {
             console::pump();
         }
@@ -116,7 +115,7 @@ impl Devices {
             pci.reset(vm);
         }
         let outcome = self.uart.reset(|high| vm.uart_line(high));
-        irq::kick_vcpus(vm, outcome.line.unwrap_or_default());
+        vm.kick(outcome.line.unwrap_or_default());
         console::pump();
     }
 }

@@ -92,9 +92,9 @@ impl GuestDma {
             iova,
         });
         if let Some(viommu) = &self.viommu {
-            crate::machine::irq::kick_vcpus(vm, vm.viommu_line(viommu.deliver()));
+            vm.kick(vm.viommu_line(viommu.deliver()));
         } else if raise {
-            crate::machine::irq::kick_vcpus(vm, vm.event_interrupt());
+            vm.kick(vm.event_interrupt());
         }
     }
 }

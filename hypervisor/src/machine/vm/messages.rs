@@ -31,7 +31,6 @@ use crate::arch::mmio;
 use crate::dma::Fixed;
 use crate::guest::{Range, map};
 use crate::machine::board::{gic, its};
-use crate::machine::irq;
 use crate::pci::{MsiPolicy, Rid};
 use crate::vgic::SPI_BASE;
 use crate::vgic::v2m::{MSI_TYPER, V2m, typer_range};
@@ -389,7 +388,7 @@ pub fn received(lpi: u32) {
         // One that was on its way when the VM ended concerns nobody.
         Some(vm) if vm.life.runs() => {
             let number = FIRST + lpi.saturating_sub(LPI_BASE) % COUNT;
-            irq::kick_vcpus(vm, vm.vgic.inject(0, number, None));
+            vm.kick(vm.vgic.inject(0, number, None));
         }
         Some(_) => {}
         None => log::warn!("LPI {lpi} belongs to nobody"),

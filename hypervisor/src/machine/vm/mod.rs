@@ -2,6 +2,7 @@
 
 pub mod devices;
 pub mod guest_dma;
+pub mod interrupts;
 pub mod lines;
 pub mod masters;
 pub mod messages;
@@ -236,7 +237,7 @@ impl Vm {
         }
         self.scmi.iter().for_each(Scmi::reset);
         self.announce(VmLife::Stopped);
-        crate::machine::irq::release(self);
+        interrupts::release(self);
         self.vgic.reset();
         // This CPU may be the one that SMMUs, console and alarms call.
         self.space.ram.scrub(crate::machine::irq::take_pending);

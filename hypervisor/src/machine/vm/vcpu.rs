@@ -1,8 +1,9 @@
 //! vCPUs. Each owns one physical CPU for as long as the machine runs, so its
 //! registers simply stay in that CPU.
 
-use super::Vm;
+use super::{Vm, interrupts};
 use crate::arch::{cache, percpu, regs, vectors::Frame};
+use crate::machine::board::private;
 use crate::psci::{Start, VcpuPower};
 use crate::trap::config;
 
@@ -59,8 +60,8 @@ impl VcpuRef {
     /// The vCPU stops running here: nothing of it stays in the CPU's virtual
     /// interrupt interface, and its timers are silent.
     pub fn leave(&self) {
-        crate::machine::board::private::silence_timers();
-        crate::machine::irq::park(self);
+        private::silence_timers();
+        interrupts::park(self);
         self.state().power.off();
     }
 
@@ -69,7 +70,7 @@ impl VcpuRef {
         self.set_traps();
         regs::reset_el1();
         regs::clear_simd();
-        crate::machine::irq::unpark(self);
+        interrupts::unpark(self);
         frame.clear();
         frame.set(0, start.context);
         regs::elr_el2::write(start.entry);
