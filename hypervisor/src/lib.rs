@@ -10,6 +10,7 @@ pub mod dma;
 pub mod drivers;
 pub mod guest;
 pub mod hypercall;
+pub mod life;
 #[cfg(target_os = "none")]
 pub mod machine;
 pub mod pci;

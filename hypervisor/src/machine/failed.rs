@@ -12,10 +12,8 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::board::cpus;
-use super::operator::console;
-use super::vm::pci;
-use super::{irq, life, vms};
+use super::board::{console, cpus};
+use super::{irq, off};
 use crate::arch::{percpu, timer};
 use crate::psci::power::State;
 
@@ -36,7 +34,7 @@ pub fn abandon() {
     }
     let Some(me) = cpu.vcpu else { return };
     me.state().power.off();
-    life::fail(me.vm);
+    me.vm.fail();
     let heir = cpus::all().iter().find(|cpu| works(cpu));
     if let Some(heir) = heir {
         irq::inherit(heir.index);
@@ -48,7 +46,9 @@ pub fn abandon() {
     while timer::now_ns() < end && others().any(|vcpu| vcpu.power.state() == State::On) {
         core::hint::spin_loop();
     }
-    pci::silence(me.vm);
+    if let Some(pci) = &me.vm.devices.pci {
+        pci.silence(&me.vm.pci_side());
+    }
     for master in &me.vm.masters {
         master.abandon();
     }
@@ -56,7 +56,7 @@ pub fn abandon() {
     if let Some(heir) = heir {
         irq::look_after_smmus(heir.index);
     }
-    vms::vm_went_off();
+    off::vm_went_off();
 }
 
 /// Whether a CPU can take over: it runs a vCPU, so it takes interrupts.

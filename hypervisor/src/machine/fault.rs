@@ -1,8 +1,7 @@
 //! Reports of what must never happen, and stops.
 
-use super::board::packed;
+use super::board::{console, packed};
 use super::failed;
-use super::operator::console;
 use crate::arch::{ram, regs, trace, vectors::Frame};
 use crate::trap::esr;
 use platform::symbols::Place;

@@ -5,6 +5,7 @@
 //! active state until the guest itself deactivates them through its list
 //! register; ours are deactivated at once.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use litemap::LiteMap;
@@ -12,14 +13,11 @@ use platform::gic::its::LPI_BASE;
 use spin::Once;
 
 use super::board::gic::{self, Lrs};
-use super::board::kick;
 use super::board::private::{self, Private};
-use super::board::{cpus, its, smmus};
-use super::operator::console;
-use super::vm::Vm;
+use super::board::{console, cpus, its, kick, smmus};
+use super::operator::{faults, monitor};
 use super::vm::vcpu::VcpuRef;
-use super::vm::{interrupts, messages};
-use super::vms;
+use super::vm::{Vm, interrupts, messages};
 use crate::arch::cache;
 use crate::guest::map;
 
@@ -34,12 +32,20 @@ pub enum Owner {
     Smmu(usize),
 }
 
-static OWNERS: Once<LiteMap<u32, Owner>> = Once::new();
+/// Who owns what of the board's interrupts.
+pub struct Owners {
+    /// Shared interrupts, by interrupt id.
+    pub shared: LiteMap<u32, Owner>,
+    /// LPIs, by [`messages::block`].
+    pub lpis: Vec<Option<&'static Vm>>,
+}
+
+static OWNERS: Once<Owners> = Once::new();
 
 /// Says who owns what; once, before interrupts are enabled.
-pub fn set_owners(private: Private, shared: LiteMap<u32, Owner>) {
+pub fn set_owners(private: Private, owners: Owners) {
     private::set(private);
-    OWNERS.call_once(|| shared);
+    OWNERS.call_once(|| owners);
 }
 
 /// Enables this CPU's private interrupts.
@@ -72,7 +78,7 @@ pub fn enable_own() {
 
 /// The board's own shared interrupts, and whether they are edges.
 fn each_own(act: impl Fn(u32, bool)) {
-    for (&intid, owner) in OWNERS.get().into_iter().flatten() {
+    for (&intid, owner) in OWNERS.get().iter().flat_map(|owners| &owners.shared) {
         match owner {
             Owner::Console => act(intid, false),
             Owner::Smmu(_) => act(intid, true),
@@ -106,9 +112,9 @@ static INHERITED: AtomicBool = AtomicBool::new(false);
 fn take_inheritance() {
     if INHERITED.load(Ordering::Relaxed) && INHERITED.swap(false, Ordering::Acquire) {
         // An edge may have been lost, and the alarm was the other CPU's own.
-        console::interrupt();
+        console::interrupt(&mut monitor::key);
         for index in 0..smmus::units().len() {
-            vms::smmu_interrupt(index);
+            smmus::interrupt(index, &mut faults::report);
         }
         smmus::arm();
     }
@@ -149,7 +155,7 @@ fn handle(intid: u32) -> bool {
         }
         16..=31 => private(intid),
         LPI_BASE.. => {
-            messages::received(intid);
+            message(intid);
             true
         }
         _ => shared(intid),
@@ -185,23 +191,23 @@ fn private(intid: u32) -> bool {
             interrupts::before_enter(&me);
         }
     } else if intid == numbers.hyp_timer {
-        vms::alarm();
+        smmus::tick(&mut faults::report);
     }
     false
 }
 
 fn shared(intid: u32) -> bool {
-    match OWNERS.get().and_then(|owners| owners.get(&intid)) {
+    match OWNERS.get().and_then(|owners| owners.shared.get(&intid)) {
         Some(Owner::Guest(vm, number)) => {
             vm.kick(vm.vgic.inject(0, *number, Some(intid)));
             true
         }
         Some(Owner::Console) => {
-            console::interrupt();
+            console::interrupt(&mut monitor::key);
             false
         }
         Some(Owner::Smmu(index)) => {
-            vms::smmu_interrupt(*index);
+            smmus::interrupt(*index, &mut faults::report);
             false
         }
         None => {
@@ -209,6 +215,17 @@ fn shared(intid: u32) -> bool {
             gic::disable_shared(intid);
             false
         }
+    }
+}
+
+/// An LPI arrived at this CPU.
+fn message(lpi: u32) {
+    let (block, number) = messages::block(lpi);
+    match OWNERS.get().and_then(|owners| *owners.lpis.get(block)?) {
+        // One that was on its way when the VM ended concerns nobody.
+        Some(vm) if vm.life.runs() => vm.kick(vm.vgic.inject(0, number, None)),
+        Some(_) => {}
+        None => log::warn!("LPI {lpi} belongs to nobody"),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod failed;
 pub mod fault;
 pub mod irq;
 pub mod life;
+pub mod off;
 pub mod operator;
 pub mod start;
 pub mod vm;

@@ -38,7 +38,7 @@ pub use config::{ConfigSpace, Delay, Width};
 pub use ecam::{Aborted, Ecam, Lost, Registers};
 pub use effects::{BarMapping, Effects, MapDenied, PowerDenied};
 pub use error::PciError;
-pub use losses::Losses;
+pub use losses::{Counts, Losses};
 pub use place::{HostWindow, HostWindows};
 pub use reset::ResetMethod;
 pub use rid::Rid;

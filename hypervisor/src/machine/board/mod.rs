@@ -1,11 +1,13 @@
 //! The board: its CPUs and their private interrupts, its interrupt controller,
 //! its SMMUs and what powers them.
 
+pub mod console;
 pub mod cpus;
 pub mod gic;
 pub mod its;
 pub mod kick;
 pub mod packed;
+pub mod pci;
 pub mod private;
 pub mod smmus;
 pub mod supplies;

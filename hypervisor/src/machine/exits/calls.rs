@@ -3,9 +3,9 @@
 use super::run;
 use crate::arch::vectors::{CallFrame, Frame};
 use crate::hypercall::{self, Calls};
+use crate::life::Ending;
 use crate::machine::board::kick::kick;
 use crate::machine::irq;
-use crate::machine::life::{self, Ending};
 use crate::machine::vm::guest_dma::Side;
 use crate::machine::vm::ram::GuestRam;
 use crate::machine::vm::vcpu::VcpuRef;
@@ -104,8 +104,8 @@ fn standard(me: VcpuRef, call: psci::Call, frame: &mut Frame) {
             irq::standby(&me);
         }
         Outcome::CpuOff => run::restart(me, frame),
-        Outcome::SystemOff => life::request_end(me.vm, Ending::PowerOff),
-        Outcome::SystemReset => life::request_end(me.vm, Ending::Reset),
+        Outcome::SystemOff => me.vm.request_end(Ending::PowerOff),
+        Outcome::SystemReset => me.vm.request_end(Ending::Reset),
         Outcome::Foreign(_) => frame.x[0] = NOT_SUPPORTED,
     }
 }

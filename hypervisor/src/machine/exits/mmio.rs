@@ -1,17 +1,17 @@
 //! Accesses to addresses that stage 2 does not map: emulated devices, or a
 //! guest that aims at nothing.
 
-use crate::machine::vm::Vm;
+use crate::life::Ending;
 use crate::machine::vm::vcpu::VcpuRef;
+use crate::machine::vm::{Vm, interrupts};
 
+use super::devices::{self, Stored};
 use super::run;
 use crate::arch::regs::{self, far_el2, hpfar_el2};
 use crate::arch::vectors::Frame;
 use crate::guest::map;
 use crate::machine::board::gic::Lrs;
 use crate::machine::irq;
-use crate::machine::vm::devices::Stored;
-use crate::machine::vm::interrupts;
 use crate::trap::esr::{Access, DataAbort, Fault};
 use crate::trap::inject::Exception;
 use crate::vgic::{Read, Region};
@@ -115,7 +115,7 @@ fn load(me: VcpuRef, ipa: u64, access: Access) -> Loaded {
             }
         };
     }
-    match vm.devices.read(me, ipa, access.size) {
+    match devices::read(me, ipa, access.size) {
         Some(value) => Loaded::Value(value),
         None => Loaded::Nothing,
     }
@@ -136,7 +136,7 @@ fn store(me: VcpuRef, ipa: u64, access: Access, value: u64) -> Stored {
         interrupts::apply(&me, effects);
         return Stored::Done;
     }
-    vm.devices.write(me, ipa, access.size, value)
+    devices::write(me, ipa, access.size, value)
 }
 
 /// The register frame that `ipa` lies in.
@@ -194,7 +194,7 @@ pub fn instruction_abort(me: VcpuRef, ipa: Option<u64>, va: u64) {
             me.index,
             ipa.unwrap_or(va)
         );
-        return crate::machine::life::request_end(me.vm, crate::machine::life::Ending::Crash);
+        return me.vm.request_end(Ending::Crash);
     }
     run::raise(Exception::InstructionAbort { va });
 }

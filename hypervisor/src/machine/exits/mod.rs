@@ -1,5 +1,6 @@
 //! Exits from guests: what a guest does that EL2 answers.
 
-pub mod calls;
-pub mod mmio;
+mod calls;
+mod devices;
+mod mmio;
 pub mod run;

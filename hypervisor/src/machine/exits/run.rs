@@ -7,10 +7,10 @@ use super::{calls, mmio};
 use crate::arch::regs::{self, elr_el2, far_el2, hpfar_el2, spsr_el2};
 use crate::arch::vectors::{CallFrame, Frame};
 use crate::hypercall;
-use crate::machine::irq;
-use crate::machine::life::{self, Ending};
+use crate::life::Ending;
 use crate::machine::vm::interrupts;
 use crate::machine::vm::vcpu::VcpuRef;
+use crate::machine::{irq, life};
 use crate::psci;
 use crate::trap::config;
 use crate::trap::esr::{self, Exit};
@@ -180,5 +180,5 @@ pub fn crash(me: VcpuRef, frame: &Frame, why: core::fmt::Arguments<'_>) {
     for (i, four) in frame.x.chunks(4).enumerate() {
         log::error!("  x{:<2} {four:016x?}", i * 4);
     }
-    life::request_end(me.vm, Ending::Crash);
+    me.vm.request_end(Ending::Crash);
 }

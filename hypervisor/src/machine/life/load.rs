@@ -1,22 +1,60 @@
 //! Fills a VM's memory with what it boots from.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use platform::config::GuestIommu;
 
 use crate::arch::{regs, timer};
 use crate::guest::dt::{
-    Chosen, Device, Gic, GuestPlatform, Intx, Iommu, Msi, PassedDevice, PciHost, Property, Scmi,
+    Chosen, Device, DtError, Gic, GuestPlatform, Intx, Iommu, Msi, PassedDevice, PciHost, Property,
+    Scmi,
 };
-use crate::guest::image::{self, GuestMemory, Layout, OutsideRam};
+use crate::guest::image::{self, GuestMemory, ImageError, Layout, OutsideRam};
 use crate::guest::{Range, map};
 use crate::machine::irq;
+use crate::machine::vm::Vm;
 use crate::machine::vm::passed::Passed;
 use crate::machine::vm::ram::PIECE;
-use crate::machine::vm::{LoadError, Vm};
 use crate::psci::Start;
 use crate::scmi::SMC_ID;
 use crate::vgic::SPI_BASE;
+
+/// Why a VM cannot start.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The kernel or the RAM disk.
+    Image(ImageError),
+    /// The device tree.
+    DeviceTree(DtError),
+    /// The device tree ends beyond the VM's RAM, at this address.
+    NoRoom(u64),
+}
+
+impl From<DtError> for LoadError {
+    fn from(error: DtError) -> Self {
+        Self::DeviceTree(error)
+    }
+}
+
+impl From<ImageError> for LoadError {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(error) => write!(f, "{error}"),
+            Self::DeviceTree(error) => write!(f, "device tree: {error}"),
+            Self::NoRoom(at) => write!(
+                f,
+                "its memory ends at {at:#x}, before the device tree does: give it more"
+            ),
+        }
+    }
+}
 
 /// A VM's RAM as the loader writes it.
 struct Destination<'a>(&'a crate::machine::vm::ram::GuestRam);

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pgtable::{Ipa, Region};
 
-use super::console::print;
+use crate::machine::board::console::print;
 use crate::machine::vm::Vm;
 
 /// Lines of a page: what fits a terminal.

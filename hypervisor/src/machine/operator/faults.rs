@@ -1,13 +1,15 @@
 //! DMA faults: whose they are, how often, and what the operator sees of them.
 
+use crate::machine::vm::guest_dma::Told;
+use crate::vgic::Kick;
 use core::fmt;
 
 use arrayvec::ArrayVec;
 use smmu::{Fault, FaultRecord};
 use spin::mutex::SpinMutex;
 
-use super::console::print;
 use crate::burst::Burst;
+use crate::machine::board::console::print;
 use crate::machine::board::smmus::{self, Unit};
 use crate::machine::vm::Vm;
 use crate::machine::vm::masters::Master;
@@ -62,7 +64,11 @@ pub fn report(unit: &'static Unit, fault: Fault) {
         && !vm.life.has_failed()
         && let Some(dma) = vm.dma.get()
     {
-        dma.fault(vm, master.endpoint, &fault);
+        vm.kick(match dma.fault(master.endpoint, &fault) {
+            Told::Viommu(high) => vm.viommu_line(high),
+            Told::Event => vm.event_interrupt(),
+            Told::Nothing => Kick::default(),
+        });
     }
     let seen = Seen {
         at_ns: fault.at_ns,

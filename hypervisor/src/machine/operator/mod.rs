@@ -1,6 +1,5 @@
 //! What the operator sees and does: the console, its monitor, and reports.
 
-pub mod console;
 pub mod dump;
 pub mod faults;
 pub mod monitor;

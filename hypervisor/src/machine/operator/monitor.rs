@@ -1,11 +1,11 @@
 //! The operator's keyboard: Ctrl-a and a key, from any console.
 
-use super::console::print;
 use super::{dump, faults, report};
-use crate::machine::life::{self, Ending, Phase};
+use crate::life::{Ending, Phase};
+use crate::machine::board::console::{Key, print};
+use crate::machine::board::pci;
 use crate::machine::vm::Vm;
-use crate::machine::vm::pci;
-use crate::machine::vms;
+use crate::machine::{off, vms};
 use crate::psci::power::State;
 
 /// What Ctrl-a `?` prints.
@@ -21,8 +21,16 @@ const HELP: &str = "Ctrl-a and a key:\n\
 /// A command that waits for its number.
 static PENDING: core::sync::atomic::AtomicU8 = core::sync::atomic::AtomicU8::new(0);
 
+/// A key of the operator's.
+pub fn key(key: Key) {
+    match key {
+        Key::Typed(key) => typed(key),
+        Key::Menu(key) => menu(key),
+    }
+}
+
 /// A key typed while the monitor has the console.
-pub fn typed(key: u8) {
+fn typed(key: u8) {
     use core::sync::atomic::Ordering::Relaxed;
     match (PENDING.swap(0, Relaxed), key) {
         (0, b'r' | b's' | b'g' | b'l' | b't') => {
@@ -36,17 +44,17 @@ pub fn typed(key: u8) {
 }
 
 /// A key typed after Ctrl-a.
-pub fn menu(key: u8) {
+fn menu(key: u8) {
     match key {
         b'v' => vms(),
         b'h' => memory(),
         b'p' => report::table(),
         b'k' => report::links(),
         b'd' => report::lines(),
-        b'q' => vms::power_off(),
+        b'q' => off::power_off(),
         b'f' => {
             faults::list();
-            pci::list_losses();
+            losses();
         }
         b'r' | b's' | b'g' | b'l' | b't' => typed(key),
         b'\r' | b'\n' => {}
@@ -84,11 +92,11 @@ fn numbered(command: u8, number: usize) {
         ));
     }
     match command {
-        b'r' => life::request_end(vm, Ending::Reset),
-        b's' => life::request_end(vm, Ending::PowerOff),
+        b'r' => vm.request_end(Ending::Reset),
+        b's' => vm.request_end(Ending::PowerOff),
         b't' => dump::page(number, vm),
         _ => {
-            if !life::request_start(vm) {
+            if !vm.request_start() {
                 print(format_args!("{} is not off\n", vm.name));
             }
         }
@@ -136,4 +144,19 @@ fn memory() {
         total >> 10,
         used >> 10
     ));
+}
+
+/// Configuration accesses that aborted.
+fn losses() {
+    for (path, counts) in pci::losses() {
+        for (rid, count) in counts.functions {
+            print(format_args!(
+                "{path}: {count} configuration accesses to {rid} aborted\n"
+            ));
+        }
+        if counts.others > 0 {
+            let count = counts.others;
+            print(format_args!("{path}: {count} to other functions\n"));
+        }
+    }
 }

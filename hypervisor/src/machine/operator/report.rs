@@ -7,7 +7,7 @@ use core::fmt::Write;
 
 use smmu::power::{Account, State, Who};
 
-use super::console::print;
+use crate::machine::board::console::print;
 use crate::machine::board::smmus::{self, Unit};
 use crate::machine::vm::Vm;
 use crate::machine::vm::masters::Master;

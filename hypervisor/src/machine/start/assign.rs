@@ -10,12 +10,13 @@ use platform::sort;
 use platform::tree::Tree;
 
 use super::stop::Stop;
+use crate::machine::board::pci;
 use crate::machine::board::smmus::{self, Stream};
 use crate::machine::vm::Vm;
 use crate::machine::vm::masters::{Identity, Master};
 use crate::machine::vm::messages::{self, Messages};
 use crate::machine::vm::passed::{Allocator, Passed};
-use crate::machine::vm::pci::{self, VmHost};
+use crate::machine::vm::pci::VmHost;
 use crate::pci::{MsiPolicy, Rid};
 use crate::power::evidence::Source;
 
@@ -41,7 +42,7 @@ fn bridge(
         }
         rids.push(rid);
     }
-    vm.messages = messages::offer((tree, board), vm, host, &rids);
+    vm.messages = messages::offer((tree, board), &vm.space, &vm.masters, (host, &rids));
     let messages = vm.messages.as_ref();
     let msi = messages.map_or(MsiPolicy::None, Messages::policy);
     match VmHost::new(board, host, &rids, msi) {

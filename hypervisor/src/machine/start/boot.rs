@@ -1,5 +1,6 @@
 //! From the first line of Rust to running guests.
 
+use crate::machine::board::console::Terminal;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -17,9 +18,7 @@ use super::{compose, owners};
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::ram::{self, RamMap};
 use crate::arch::{boot, heap, mmu, smp, vectors};
-use crate::machine::board::{cpus, gic, packed};
-use crate::machine::operator::console;
-use crate::machine::vm::messages;
+use crate::machine::board::{console, cpus, gic, packed};
 use crate::machine::{irq, vms};
 
 /// RAM for tables and records; taken from the top of RAM.
@@ -191,12 +190,11 @@ fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Sto
     gic::init(gic).map_err(|_| Stop("the interrupt controller does not answer"))?;
     let vms = compose::vms(tree, facts, memory, order.len())?;
     publish_cpus(&order, &vms);
-    messages::set_owners(&vms);
     irq::set_owners(
         owners::private_interrupts(facts)?,
         owners::owners(facts, &vms),
     );
-    console::share(vms.iter().map(|vm| vm.name));
+    console::share(vms.iter().map(|&vm| vm as &dyn Terminal).collect());
     vms::publish(vms);
     Ok(())
 }

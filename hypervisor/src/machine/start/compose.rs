@@ -1,6 +1,7 @@
 //! Joins the rooms: turns the board's facts and the operator's plan into VMs
 //! on CPUs. The only file that knows all of them.
 
+use crate::machine::vm::messages::Messages;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -21,10 +22,10 @@ use crate::arch::regs;
 use crate::arch::tables::TableMemory;
 use crate::dma::Policy;
 use crate::guest::map;
-use crate::machine::life::Life;
+use crate::life::Life;
+use crate::machine::board::pci;
 use crate::machine::vm::devices::Devices;
 use crate::machine::vm::guest_dma::GuestDma;
-use crate::machine::vm::pci;
 use crate::machine::vm::ram::{GuestRam, PIECE};
 use crate::machine::vm::scmi::Scmi;
 use crate::machine::vm::space::{AddressSpace, IPA_BITS, Stage2};
@@ -151,8 +152,10 @@ fn vm(
     );
     let vm: &'static Vm = Box::leak(Box::new(vm));
     if !vm.masters.is_empty() {
+        let doorbell = vm.messages.as_ref().map(Messages::doorbell);
+        let virtio = config.iommu == GuestIommu::Virtio;
         vm.dma
-            .call_once(|| GuestDma::new(vm, policy(config), config.iommu == GuestIommu::Virtio));
+            .call_once(|| GuestDma::new(&vm.space, &vm.masters, doorbell, policy(config), virtio));
     }
     Ok(vm)
 }

@@ -1,5 +1,7 @@
 //! Whom each interrupt of the board belongs to.
 
+use alloc::vec::Vec;
+
 use litemap::LiteMap;
 
 use platform::facts::Board;
@@ -7,8 +9,9 @@ use platform::facts::Board;
 use super::stop::Stop;
 use crate::machine::board::private::Private;
 use crate::machine::board::smmus;
-use crate::machine::irq::Owner;
+use crate::machine::irq::{Owner, Owners};
 use crate::machine::vm::Vm;
+use crate::machine::vm::messages::Messages;
 
 /// The timer's and the GIC's private interrupts.
 pub fn private_interrupts(board: &Board) -> Result<Private, Stop> {
@@ -25,8 +28,28 @@ pub fn private_interrupts(board: &Board) -> Result<Private, Stop> {
     }
 }
 
-/// Shared interrupts and whom they go to.
-pub fn owners(board: &Board, vms: &[&'static Vm]) -> LiteMap<u32, Owner> {
+/// Whom the board's interrupts go to.
+pub fn owners(board: &Board, vms: &[&'static Vm]) -> Owners {
+    Owners {
+        shared: shared(board, vms),
+        lpis: lpis(vms),
+    }
+}
+
+fn lpis(vms: &[&'static Vm]) -> Vec<Option<&'static Vm>> {
+    let mut owners = Vec::new();
+    for &vm in vms {
+        for block in vm.messages.iter().flat_map(Messages::blocks) {
+            owners.resize(owners.len().max(block + 1), None);
+            if let Some(owner) = owners.get_mut(block) {
+                *owner = Some(vm);
+            }
+        }
+    }
+    owners
+}
+
+fn shared(board: &Board, vms: &[&'static Vm]) -> LiteMap<u32, Owner> {
     let mut owners = LiteMap::new();
     let console = board
         .console

@@ -11,9 +11,9 @@ use spin::Once;
 use spin::mutex::SpinMutex;
 use stagegate_abi::{Event as Report, EventFlags, EventReason, PowerState, SmmuPower, StatsPage};
 
-use super::Vm;
 use super::masters::Master;
-use super::messages::Messages;
+use super::ram::GuestRam;
+use super::space::AddressSpace;
 use crate::arch::tables::TableMemory;
 use crate::dma::{
     DomainKey, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, Join, Joins,
@@ -32,49 +32,51 @@ const QUOTA: usize = 2 << 20;
 pub struct GuestDma {
     /// What both front ends call.
     pub core: &'static VmDma<Side>,
-    calls: Calls<'static, Side, super::ram::GuestRam>,
+    calls: Calls<'static, Side, GuestRam>,
     /// For guests that load no driver of ours.
-    pub viommu: Option<Viommu<'static, Side, super::ram::GuestRam>>,
+    pub viommu: Option<Viommu<'static, Side, GuestRam>>,
 }
 
 impl GuestDma {
-    /// The front ends of `vm`, which has its masters already.
+    /// The front ends of the VM of this address space and with these masters,
+    /// all of whose domains have its message `doorbell`, if there is one.
     #[must_use]
-    pub fn new(vm: &'static Vm, policy: Policy, viommu: bool) -> Self {
-        let endpoints: Vec<u32> = vm.masters.iter().map(|master| master.endpoint).collect();
+    pub fn new(
+        space: &'static AddressSpace,
+        masters: &'static [Master],
+        doorbell: Option<Fixed>,
+        policy: Policy,
+        viommu: bool,
+    ) -> Self {
+        let endpoints: Vec<u32> = masters.iter().map(|master| master.endpoint).collect();
         let units = smmus::units();
         let side = Side {
-            vm,
+            space,
+            masters,
             tables: TableMemory::bounded(QUOTA),
             units,
             joins: Joins::new(units.len()),
             joining: SpinMutex::new(()),
         };
-        let fixed: Vec<Fixed> = vm.messages.iter().map(Messages::doorbell).collect();
-        let core = VmDma::new(
-            side,
-            vm.id,
-            vm.space.dma_shape(),
-            &endpoints,
-            &fixed,
-            policy,
-        );
+        let shape = space.dma_shape();
+        let fixed = doorbell.as_slice();
+        let core = VmDma::new(side, space.vmid(), shape, &endpoints, fixed, policy);
         let core: &'static VmDma<Side> = Box::leak(Box::new(core));
         Self {
             core,
-            calls: Calls::new(core, &vm.space.ram),
-            viommu: viommu.then(|| Viommu::new(core, &vm.space.ram)),
+            calls: Calls::new(core, &space.ram),
+            viommu: viommu.then(|| Viommu::new(core, &space.ram)),
         }
     }
 
     /// The decoder of hypercalls.
     #[inline]
-    pub const fn calls(&self) -> &Calls<'static, Side, super::ram::GuestRam> {
+    pub const fn calls(&self) -> &Calls<'static, Side, GuestRam> {
         &self.calls
     }
 
-    /// A fault of one of the VM's masters, for the VM itself.
-    pub fn fault(&self, vm: &'static Vm, endpoint: u32, fault: &smmu::Fault) {
+    /// A fault of one of the VM's masters, for the VM itself: what it is told by.
+    pub fn fault(&self, endpoint: u32, fault: &smmu::Fault) -> Told {
         let record = &fault.record;
         let mut flags = if record.write {
             EventFlags::WRITE
@@ -91,17 +93,28 @@ impl GuestDma {
             endpoint,
             iova,
         });
-        if let Some(viommu) = &self.viommu {
-            vm.kick(vm.viommu_line(viommu.deliver()));
-        } else if raise {
-            vm.kick(vm.event_interrupt());
+        match &self.viommu {
+            Some(viommu) => Told::Viommu(viommu.deliver()),
+            None if raise => Told::Event,
+            None => Told::Nothing,
         }
     }
 }
 
+/// How a VM learns of a fault.
+pub enum Told {
+    /// By its virtio-iommu, whose line is high or low.
+    Viommu(bool),
+    /// By the interrupt for events.
+    Event,
+    /// It knows that there are faults, and has not fetched them yet.
+    Nothing,
+}
+
 /// The machine as the core sees it, for one VM.
 pub struct Side {
-    vm: &'static Vm,
+    space: &'static AddressSpace,
+    masters: &'static [Master],
     tables: TableMemory,
     units: &'static [Unit],
     /// The domains of the core at each SMMU that they are attached to.
@@ -118,7 +131,7 @@ impl Side {
     }
 
     fn master(&self, endpoint: usize) -> Option<&'static Master> {
-        self.vm.masters.get(endpoint)
+        self.masters.get(endpoint)
     }
 
     /// The domain for `key` at SMMU `index`, made if need be.
@@ -194,7 +207,7 @@ impl Outside for Side {
 
     #[inline]
     fn ram(&self, ipa: Ipa) -> Option<Piece> {
-        self.vm.space.ram.around(ipa.0).map(|(at, extent)| Piece {
+        self.space.ram.around(ipa.0).map(|(at, extent)| Piece {
             ipa: Ipa(at),
             pa: Pa(extent.start()),
             len: extent.len(),
@@ -202,7 +215,7 @@ impl Outside for Side {
     }
 
     fn lookup(&self, ipa: Ipa) -> Option<Extent> {
-        if let Some((pa, len)) = self.vm.space.ram.stretch(ipa.0) {
+        if let Some((pa, len)) = self.space.ram.stretch(ipa.0) {
             return Some(Extent {
                 pa: Pa(pa),
                 len,
@@ -215,7 +228,7 @@ impl Outside for Side {
         if !map::is_given_device(ipa.0) {
             return None;
         }
-        let (pa, attrs, size) = self.vm.space.stage2.translate(ipa)?;
+        let (pa, attrs, size) = self.space.stage2.translate(ipa)?;
         let left = size - (ipa.0 & (size - 1));
         Some(Extent {
             pa,
@@ -237,13 +250,7 @@ impl Outside for Side {
                 Target::Blocked => unit.smmu.detach(link),
                 // What the operator wrote is not the guest's to change.
                 Target::Vm | Target::Domain { .. } if master.bypass => unit.smmu.bypass(link),
-                Target::Vm => match self
-                    .vm
-                    .space
-                    .places
-                    .iter()
-                    .find(|place| place.unit == index)
-                {
+                Target::Vm => match self.space.places.iter().find(|place| place.unit == index) {
                     Some(place) => unit.smmu.attach(link, place.domain),
                     None => unit.smmu.detach(link),
                 },
@@ -363,7 +370,7 @@ impl Outside for Side {
     }
 }
 
-impl GuestMemory for super::ram::GuestRam {
+impl GuestMemory for GuestRam {
     fn read(&self, ipa: u64, buffer: &mut [u8]) -> Result<(), NotRam> {
         self.copy_out(ipa, buffer).map_err(|error| NotRam(error.0))
     }

@@ -1,8 +1,8 @@
 //! A VM's interrupts on their way between its virtual controller, the list
 //! registers of its CPUs, and the physical side of those that are hardware's.
 
+use super::Vm;
 use super::vcpu::VcpuRef;
-use super::{Vm, messages};
 use crate::machine::board::gic::{self, Lrs};
 use crate::machine::board::kick;
 use crate::vgic::{Effects, Kick, SgiKind};
@@ -45,11 +45,21 @@ pub fn apply(me: &VcpuRef, effects: Effects) {
 /// Makes the physical side of assigned interrupt `number` what the guest wants.
 fn forward(vm: &Vm, number: u32) {
     let Some(wish) = vm.vgic.hw_spi(number) else {
-        return messages::route(vm, number);
+        return route_message(vm, number);
     };
     match wish.vcpu.and_then(|index| vm.vcpus.get(index)) {
         Some(vcpu) if wish.enabled => gic::enable_shared(wish.physical, vcpu.cpu, wish.edge),
         _ => gic::disable_shared(wish.physical),
+    }
+}
+
+/// Sends the message behind interrupt `number`, if there is one, to the CPU that
+/// the guest has routed it to.
+fn route_message(vm: &Vm, number: u32) {
+    let target = vm.vgic.spi_target(number);
+    let vcpu = target.and_then(|index| vm.vcpus.get(index));
+    if let (Some(messages), Some(vcpu)) = (&vm.messages, vcpu) {
+        messages.route(number, vcpu.cpu as u16);
     }
 }
 

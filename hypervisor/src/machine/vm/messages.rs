@@ -21,19 +21,18 @@ use platform::facts::interrupt::interrupts;
 use platform::facts::{self, Board, PciHost};
 use platform::gic::its::{Events, LPI_BASE};
 use platform::tree::{NodeId, Tree};
-use spin::Once;
 use spin::mutex::SpinMutex;
 
-use super::Vm;
 use super::lines::Line;
-use super::pci;
+use super::masters::Master;
+use super::space::AddressSpace;
 use crate::arch::mmio;
 use crate::dma::Fixed;
 use crate::guest::{Range, map};
-use crate::machine::board::{gic, its};
+use crate::machine::board::{gic, its, pci};
 use crate::pci::{MsiPolicy, Rid};
-use crate::vgic::SPI_BASE;
 use crate::vgic::v2m::{MSI_TYPER, V2m, typer_range};
+use crate::vgic::{SPI_BASE, Vgic};
 
 /// Devices write here, and do nothing else; CPUs fault and are emulated.
 const DOORBELL: Attrs = Attrs::new(MemoryType::Device, Access::Write, Execute::None).devices_only();
@@ -57,6 +56,8 @@ enum Way {
 
 /// Events at an ITS.
 struct Translated {
+    /// Label of the VM, for the operator.
+    owner: &'static str,
     unit: usize,
     /// One for each DeviceID.
     events: Vec<Events>,
@@ -100,26 +101,32 @@ impl fmt::Display for Why {
 static GIVEN: SpinMutex<Vec<(NodeId, Option<u32>)>> = SpinMutex::new(Vec::new());
 
 /// Finds a way for messages of the functions `rids` behind host bridge `host`,
-/// and maps the doorbell for the VM's devices. `None`: they have INTx only.
+/// and maps the doorbell for the VM's devices, which `masters` are. `None`: they
+/// have INTx only.
 pub fn offer(
     (tree, board): (&Tree<'_>, &Board),
-    vm: &Vm,
-    host: usize,
-    rids: &[Rid],
+    space: &AddressSpace,
+    masters: &[Master],
+    (host, rids): (usize, &[Rid]),
 ) -> Option<Messages> {
-    let messages = find((tree, board), vm, host, rids).and_then(|messages| {
+    let confined = |m: &Master| m.rid.is_none() || m.is_confined();
+    let found = match masters.iter().all(confined) {
+        true => find((tree, board), space.owner(), host, rids),
+        false => Err(Why::Unconfined),
+    };
+    let messages = found.and_then(|messages| {
         // A mirror with larger pages would leave it out.
-        if vm.space.dma_shape().page_size() != map::GICV2M.size {
+        if space.dma_shape().page_size() != map::GICV2M.size {
             return Err(Why::Tables);
         }
         let Range { base, size } = map::GICV2M;
-        let mapped = vm.space.map(base, messages.doorbell.0, size, DOORBELL);
+        let mapped = space.map(base, messages.doorbell.0, size, DOORBELL);
         mapped.map(|()| messages).map_err(|_| Why::Tables)
     });
     match messages {
         Ok(messages) => Some(messages),
         Err(why) => {
-            log::info!("{}: {why}: no MSI for its PCI functions", vm.name);
+            log::info!("{}: {why}: no MSI for its PCI functions", space.owner());
             None
         }
     }
@@ -127,17 +134,10 @@ pub fn offer(
 
 fn find(
     (tree, board): (&Tree<'_>, &Board),
-    vm: &Vm,
+    owner: &'static str,
     host: usize,
     rids: &[Rid],
 ) -> Result<Messages, Why> {
-    if !vm
-        .masters
-        .iter()
-        .all(|m| m.rid.is_none() || m.is_confined())
-    {
-        return Err(Why::Unconfined);
-    }
     let facts = board.pci_hosts.get(host).ok_or(Why::Nowhere)?;
     let gic = board.gic.as_ref().ok_or(Why::Nowhere)?;
     let (node, devices) = device_ids(facts, host, rids)?;
@@ -145,7 +145,7 @@ fn find(
         return by_frame(tree, frame);
     }
     its::init(gic);
-    by_its(node, &devices)
+    by_its(owner, node, &devices)
 }
 
 /// The controller that the functions' messages go to, and every DeviceID under
@@ -165,7 +165,7 @@ fn device_ids(facts: &PciHost, host: usize, rids: &[Rid]) -> Result<(NodeId, Vec
     target.map(|node| (node, ids)).ok_or(Why::Nowhere)
 }
 
-fn by_its(node: NodeId, devices: &[u32]) -> Result<Messages, Why> {
+fn by_its(owner: &'static str, node: NodeId, devices: &[u32]) -> Result<Messages, Why> {
     let index = its::at(node).ok_or(Why::Dead)?;
     let unit = its::unit(index).ok_or(Why::Dead)?;
     let mut given = GIVEN.lock();
@@ -186,6 +186,7 @@ fn by_its(node: NodeId, devices: &[u32]) -> Result<Messages, Why> {
         frame: V2m::new(FIRST, COUNT).ok_or(Why::Numbers)?,
         doorbell: unit.doorbell,
         way: Way::Its(Translated {
+            owner,
             unit: index,
             events,
             at: [const { AtomicU16::new(0) }; COUNT as usize],
@@ -257,6 +258,36 @@ impl Messages {
         })
     }
 
+    /// The VM starts: its devices can signal, at CPU `first` until it says
+    /// otherwise.
+    pub fn start(&self, vgic: &Vgic, first: u16) {
+        if let Some(translated) = self.translated() {
+            translated.start(vgic, first);
+        }
+    }
+
+    /// The VM has ended and its devices are quiet: nothing of them is pending at
+    /// its CPUs.
+    pub fn stop(&self, cpus: &[u16]) {
+        if let Some(translated) = self.translated() {
+            translated.stop(cpus);
+        }
+    }
+
+    /// The guest has routed interrupt `number`: the message behind it, if there
+    /// is one, comes to the CPU that will take it.
+    pub fn route(&self, number: u32, cpu: u16) {
+        if let Some(translated) = self.translated() {
+            translated.route(number, cpu);
+        }
+    }
+
+    /// The blocks of LPIs that are the VM's, by [`block`].
+    pub fn blocks(&self) -> impl Iterator<Item = usize> + '_ {
+        let events = self.translated().into_iter().flat_map(|own| &own.events);
+        events.map(|events| block(events.first_lpi).0)
+    }
+
     fn translated(&self) -> Option<&Translated> {
         match &self.way {
             Way::Frame => None,
@@ -265,72 +296,41 @@ impl Messages {
     }
 }
 
-fn translated(vm: &Vm) -> Option<&Translated> {
-    vm.messages.as_ref()?.translated()
-}
-
-/// The VM starts: its devices can signal, at its first CPU until it says
-/// otherwise.
-pub fn start(vm: &Vm) {
-    if let Some(translated) = translated(vm) {
-        translated.start(vm);
-    }
-}
-
-/// The VM has ended and its devices are quiet: nothing of them is pending.
-pub fn stop(vm: &Vm) {
-    if let Some(translated) = translated(vm) {
-        translated.stop(vm);
-    }
-}
-
-/// The guest has routed one of its interrupts: the message behind it, if there
-/// is one, comes to the CPU that will take it.
-pub fn route(vm: &Vm, number: u32) {
-    let target = vm.vgic.spi_target(number);
-    let cpu = target.and_then(|index| Some(vm.vcpus.get(index)?.cpu as u16));
-    if let (Some(translated), Some(cpu)) = (translated(vm), cpu) {
-        translated.route(number, cpu);
-    }
-}
-
 impl Translated {
-    fn start(&self, vm: &Vm) {
+    fn start(&self, vgic: &Vgic, first: u16) {
         let Some(unit) = its::unit(self.unit) else {
             return;
         };
         self.mapped.store(true, Ordering::Relaxed);
-        let first = vm.vcpus.first().map_or(0, |vcpu| vcpu.cpu as u16);
         self.at
             .iter()
             .for_each(|cpu| cpu.store(first, Ordering::Relaxed));
-        (FIRST..FIRST + COUNT).for_each(|number| vm.vgic.watch_spi(number));
+        (FIRST..FIRST + COUNT).for_each(|number| vgic.watch_spi(number));
         let mut its = unit.its.lock();
         for events in &self.events {
             if let Err(error) = its.map(events, first) {
                 log::error!(
                     "{}: DeviceID {:#x} signals nothing: {error}",
-                    vm.name,
+                    self.owner,
                     events.device
                 );
             }
         }
     }
 
-    fn stop(&self, vm: &Vm) {
+    fn stop(&self, cpus: &[u16]) {
         let Some(unit) = its::unit(self.unit) else {
             return;
         };
         if !self.mapped.swap(false, Ordering::Relaxed) {
             return;
         }
-        let cpus: Vec<u16> = vm.vcpus.iter().map(|vcpu| vcpu.cpu as u16).collect();
         let mut its = unit.its.lock();
         for events in &self.events {
-            if let Err(error) = its.discard(events, &cpus) {
+            if let Err(error) = its.discard(events, cpus) {
                 log::error!(
                     "{}: messages of DeviceID {:#x} may be left over: {error}",
-                    vm.name,
+                    self.owner,
                     events.device
                 );
             }
@@ -356,41 +356,9 @@ impl Translated {
     }
 }
 
-/// Whose each block of LPIs is, in order.
-static OWNERS: Once<Vec<Option<&'static Vm>>> = Once::new();
-
-/// Says who owns what; once, before interrupts are enabled.
-pub fn set_owners(vms: &[&'static Vm]) {
-    OWNERS.call_once(|| {
-        let mut owners = Vec::new();
-        for &vm in vms {
-            for events in translated(vm).iter().flat_map(|own| &own.events) {
-                let index = block(events.first_lpi);
-                owners.resize(owners.len().max(index + 1), None);
-                if let Some(slot) = owners.get_mut(index) {
-                    *slot = Some(vm);
-                }
-            }
-        }
-        owners
-    });
-}
-
-/// The block that an LPI is in.
-const fn block(lpi: u32) -> usize {
-    (lpi.saturating_sub(LPI_BASE) / COUNT) as usize
-}
-
-/// An LPI arrived at this CPU.
-pub fn received(lpi: u32) {
-    let owners = OWNERS.get();
-    match owners.and_then(|owners| *owners.get(block(lpi))?) {
-        // One that was on its way when the VM ended concerns nobody.
-        Some(vm) if vm.life.runs() => {
-            let number = FIRST + lpi.saturating_sub(LPI_BASE) % COUNT;
-            vm.kick(vm.vgic.inject(0, number, None));
-        }
-        Some(_) => {}
-        None => log::warn!("LPI {lpi} belongs to nobody"),
-    }
+/// The block that an LPI is in, and the number of the frame that it stands for.
+#[must_use]
+pub const fn block(lpi: u32) -> (usize, u32) {
+    let index = lpi.saturating_sub(LPI_BASE);
+    ((index / COUNT) as usize, FIRST + index % COUNT)
 }

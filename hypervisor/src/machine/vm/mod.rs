@@ -15,22 +15,17 @@ pub mod vcpu;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use platform::config::GuestIommu;
 
-use crate::arch::timer;
-use crate::guest::dt::DtError;
-use crate::guest::image::ImageError;
 use crate::guest::map;
-use crate::machine::life::Life;
-use crate::power::evidence::{Event, VmLife};
-use crate::psci::{self, Mitigations, Start};
+use crate::life::{Ending, Life};
+use crate::machine::board::kick::kick;
+use crate::psci::{self, Mitigations};
 use crate::trap::features::Features;
 use crate::trap::sysreg::SysReg;
 use crate::vgic::{Kick, SPI_BASE, Vgic};
-use crate::viommu::Viommu;
 use devices::Devices;
 use lines::Line;
 use masters::Master;
@@ -121,43 +116,15 @@ pub struct Vm {
     pub epoch: AtomicU64,
 }
 
-/// Why a VM cannot start.
-#[derive(Debug)]
-pub enum LoadError {
-    /// The kernel or the RAM disk.
-    Image(ImageError),
-    /// The device tree.
-    DeviceTree(DtError),
-    /// The device tree ends beyond the VM's RAM, at this address.
-    NoRoom(u64),
-}
-
-impl From<DtError> for LoadError {
-    fn from(error: DtError) -> Self {
-        Self::DeviceTree(error)
-    }
-}
-
-impl From<ImageError> for LoadError {
-    fn from(error: ImageError) -> Self {
-        Self::Image(error)
-    }
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Image(error) => write!(f, "{error}"),
-            Self::DeviceTree(error) => write!(f, "device tree: {error}"),
-            Self::NoRoom(at) => write!(
-                f,
-                "its memory ends at {at:#x}, before the device tree does: give it more"
-            ),
+impl Vm {
+    /// Itself as its host bridge has effects on it.
+    pub fn pci_side(&self) -> pci::Side<'_> {
+        pci::Side {
+            space: &self.space,
+            masters: &self.masters,
         }
     }
-}
 
-impl Vm {
     /// Interrupt lines of its PCI functions.
     pub fn pci_lines(&self) -> Vec<Line> {
         self.devices.pci.as_ref().map_or(Vec::new(), VmHost::lines)
@@ -204,60 +171,36 @@ impl Vm {
             .collect()
     }
 
-    /// The VM runs or stops: tells its masters.
-    fn announce(&self, life: VmLife) {
-        for master in &self.masters {
-            match life {
-                VmLife::Running => {
-                    if master.before(Event::Vm(life)).is_err() {
-                        log::error!("{}: {} starts without DMA", self.name, master.name);
-                    }
-                }
-                VmLife::Stopped => master.after(Event::Vm(life)),
-            }
+    /// Ends it, if it runs; returns at once. One that is ending already goes on
+    /// as it was told first. The caller, if it runs a vCPU of this VM, must then
+    /// reach [`wait_for_start`](super::life::wait_for_start), which every exit
+    /// handler does before it returns.
+    pub fn request_end(&self, ending: Ending) {
+        if self.life.end(ending) {
+            self.kick_all();
         }
     }
 
-    /// Leaves nothing of the guest behind: devices quiet, interrupts forgotten,
-    /// memory zero. All its CPUs are in EL2.
-    pub fn clean(&self) {
-        self.devices.reset(self);
-        messages::stop(self);
-        if let Some(dma) = self.dma.get() {
-            if dma.core.stop().is_err() {
-                log::error!("{}: an SMMU does not let go of a device", self.name);
-            }
-            dma.viommu.iter().for_each(Viommu::reset);
-            let (_, heap) = crate::arch::heap::usage();
-            let tables = dma.core.outside().table_bytes();
-            log::info!(
-                "{}: left behind: {tables} bytes of DMA tables; heap: {heap} bytes in use",
-                self.name
-            );
+    /// Starts it, if it is off; false if it was not.
+    pub fn request_start(&self) -> bool {
+        let started = self.life.start();
+        if started {
+            self.kick_all();
         }
-        self.scmi.iter().for_each(Scmi::reset);
-        self.announce(VmLife::Stopped);
-        interrupts::release(self);
-        self.vgic.reset();
-        // This CPU may be the one that SMMUs, console and alarms call.
-        self.space.ram.scrub(crate::machine::irq::take_pending);
+        started
     }
 
-    /// Puts kernel, RAM disk and device tree into its RAM.
-    ///
-    /// # Errors
-    /// An image is damaged or does not fit; nothing may run.
-    pub fn load(&self) -> Result<Start, LoadError> {
-        self.epoch.store(timer::ticks(), Ordering::Relaxed);
-        let start = crate::machine::life::load::load(self)?;
-        if self.dma.get().is_some_and(|dma| dma.core.start().is_err()) {
-            log::error!(
-                "{}: an SMMU does not take a device: it has no DMA",
-                self.name
-            );
+    /// One of its CPUs has failed: it never runs again. Its other CPUs come out
+    /// of their guest and stay with
+    /// [`wait_for_start`](super::life::wait_for_start).
+    pub fn fail(&self) {
+        self.life.fail();
+        self.kick_all();
+    }
+
+    fn kick_all(&self) {
+        for vcpu in &self.vcpus {
+            kick(vcpu.cpu);
         }
-        messages::start(self);
-        self.announce(VmLife::Running);
-        Ok(start)
     }
 }

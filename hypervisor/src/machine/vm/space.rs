@@ -116,6 +116,11 @@ impl AddressSpace {
         Ok(space)
     }
 
+    /// The VM's number.
+    pub const fn vmid(&self) -> u16 {
+        self.vmid
+    }
+
     /// Label of the VM.
     pub const fn owner(&self) -> &'static str {
         self.owner

@@ -5,6 +5,7 @@
 //! again. So neither a VM nor the hypervisor ever waits for the UART, save for
 //! a report about a fault at EL2, which may be the last thing it says.
 
+use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -12,11 +13,9 @@ use platform::console::{Console, Layout, Uart};
 use platform::early::EarlyConsole;
 use platform::mmio::Window;
 use platform::uart::UartKind;
+use spin::Once;
 use spin::mutex::SpinMutex;
 
-use super::monitor;
-use crate::machine::vm::Vm;
-use crate::machine::vms;
 use crate::vuart::{Focus, HYPERVISOR, Mux, Ring, Typed};
 
 /// Polls before a byte that the UART does not take is given up.
@@ -77,12 +76,31 @@ fn driver(console: &EarlyConsole, window: Window) -> Option<Uart<Window>> {
     Uart::from_compatible(compatible, window, layout)
 }
 
-/// From now on VMs share the console; their names in their order.
-pub fn share<'a>(names: impl Iterator<Item = &'a str>) {
+/// A VM's end of the console.
+pub trait Terminal: Sync {
+    /// The VM's number.
+    fn id(&self) -> u16;
+    /// What its lines are marked with.
+    fn name(&self) -> &str;
+    /// Takes what it has said, as far as it fits; how many bytes.
+    fn fetch(&self, out: &mut [u8]) -> usize;
+    /// A byte was typed to it.
+    fn typed(&self, byte: u8);
+}
+
+static TERMINALS: Once<Vec<&'static dyn Terminal>> = Once::new();
+
+fn terminal(index: usize) -> Option<&'static dyn Terminal> {
+    TERMINALS.get()?.get(index).copied()
+}
+
+/// From now on VMs share the console, in their order.
+pub fn share(terminals: Vec<&'static dyn Terminal>) {
     let mut mux = Mux::new("stagegate");
-    for name in names {
-        mux.add_vm(name);
+    for terminal in &terminals {
+        mux.add_vm(terminal.name());
     }
+    TERMINALS.call_once(|| terminals);
     let mut state = STATE.lock();
     state.mux = Some(mux);
     if let Some(uart) = &state.uart {
@@ -169,16 +187,8 @@ fn fetch(own: &mut Ring<16384>, source: usize, out: &mut [u8]) -> usize {
             .map(|(slot, byte)| *slot = byte)
             .count();
     }
-    let Some(vm) = source
-        .checked_sub(1)
-        .and_then(|index| vms::all().get(index))
-        .filter(|vm| !vm.life.has_failed())
-    else {
-        return 0;
-    };
-    let (count, outcome) = vm.devices.uart.fetch(out, |high| vm.uart_line(high));
-    vm.kick(outcome.line.unwrap_or_default());
-    count
+    let terminal = source.checked_sub(1).and_then(terminal);
+    terminal.map_or(0, |terminal| terminal.fetch(out))
 }
 
 /// Prints formatted text.
@@ -198,9 +208,10 @@ pub fn pump() {
     STATE.lock().advance();
 }
 
-/// Shows what a VM that has stopped left of an unfinished line.
-pub fn release(vm: &Vm) {
-    let index = vms::all().iter().position(|other| other.id == vm.id);
+/// Shows what VM `id`, which has stopped, left of an unfinished line.
+pub fn release(id: u16) {
+    let mut terminals = TERMINALS.get().into_iter().flatten();
+    let index = terminals.position(|terminal| terminal.id() == id);
     let mut state = STATE.lock();
     if let (Some(index), Some(mux)) = (index, state.mux.as_mut()) {
         mux.release_line(index + 1);
@@ -257,8 +268,17 @@ pub fn init_log() {
     }
 }
 
-/// The UART raised its interrupt: there is input, or room for output.
-pub fn interrupt() {
+/// A key that is the operator's own.
+pub enum Key {
+    /// Typed while the monitor has the console.
+    Typed(u8),
+    /// Typed after Ctrl-a.
+    Menu(u8),
+}
+
+/// The UART raised its interrupt: there is input, or room for output. The
+/// operator's keys go to `monitor`.
+pub fn interrupt(monitor: &mut dyn FnMut(Key)) {
     // Until the FIFO is empty, or nothing may raise the interrupt again. A wire
     // is slower than this loop; the bound is for one that is broken.
     for _ in 0..MOST_INPUT {
@@ -273,9 +293,13 @@ pub fn interrupt() {
                 .map_or(Typed::Nothing, |mux| mux.typed(byte))
         };
         match typed {
-            Typed::ForVm(index, byte) => give(index, byte),
-            Typed::ForMonitor(byte) => monitor::typed(byte),
-            Typed::Menu(key) => monitor::menu(key),
+            Typed::ForVm(index, byte) => {
+                if let Some(terminal) = terminal(index) {
+                    terminal.typed(byte);
+                }
+            }
+            Typed::ForMonitor(key) => monitor(Key::Typed(key)),
+            Typed::Menu(key) => monitor(Key::Menu(key)),
             Typed::Switched(focus) => note_focus(focus),
             Typed::Nothing => {}
         }
@@ -286,24 +310,15 @@ pub fn interrupt() {
 /// Remembers who is typed to, for those who must not take the lock to know.
 fn note_focus(focus: Focus) {
     let id = match focus {
-        Focus::Vm(index) => vms::all().get(index).map_or(NOBODY, |vm| vm.id.into()),
+        Focus::Vm(index) => terminal(index).map_or(NOBODY, |terminal| terminal.id().into()),
         Focus::Monitor => NOBODY,
     };
     FOCUS.store(id, Ordering::Relaxed);
 }
 
-/// Whether what is typed goes to `vm`, whose output is then shown at once.
-pub fn has_focus(vm: &Vm) -> bool {
-    FOCUS.load(Ordering::Relaxed) == u32::from(vm.id)
-}
-
-/// Types `byte` to a VM.
-fn give(index: usize, byte: u8) {
-    let vm = vms::all().get(index);
-    if let Some(vm) = vm.filter(|vm| !vm.life.has_failed()) {
-        let (_taken, outcome) = vm.devices.uart.typed(byte, |high| vm.uart_line(high));
-        vm.kick(outcome.line.unwrap_or_default());
-    }
+/// Whether what is typed goes to VM `id`, whose output is then shown at once.
+pub fn has_focus(id: u16) -> bool {
+    FOCUS.load(Ordering::Relaxed) == u32::from(id)
 }
 
 /// Waits, bounded, until all that was said is on the wire.

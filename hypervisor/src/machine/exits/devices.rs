@@ -1,0 +1,85 @@
+//! Accesses to a VM's emulated devices, by address. The interrupt controller's
+//! are in `mmio`.
+
+use crate::guest::{Range, map};
+use crate::machine::board::console;
+use crate::machine::vm::Vm;
+use crate::machine::vm::guest_dma::Side;
+use crate::machine::vm::ram::GuestRam;
+use crate::machine::vm::vcpu::VcpuRef;
+use crate::viommu::Viommu;
+
+/// Outcome of a store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// The device took it.
+    Done,
+    /// There is more to do: the guest runs the instruction again.
+    Again,
+    /// No device there.
+    Nothing,
+}
+
+/// Reads `size` bytes at `ipa`; `None` if nothing is there.
+pub fn read(me: VcpuRef, ipa: u64, size: u8) -> Option<u64> {
+    let vm = me.vm;
+    if let (Some(pci), Some(offset)) = (&vm.devices.pci, within(map::PCI_ECAM, ipa)) {
+        return Some(pci.load(offset as u64, size));
+    }
+    if let (Some(viommu), Some(offset)) = (viommu(vm), within(map::VIRTIO_IOMMU, ipa)) {
+        return Some(viommu.read(offset as u64, size));
+    }
+    if let (Some(messages), Some(offset)) = (&vm.messages, within(map::GICV2M, ipa)) {
+        return Some(messages.frame.read(offset).into());
+    }
+    let offset = within(map::UART, ipa)?;
+    let (value, outcome) = vm.devices.uart.read(offset, |high| vm.uart_line(high));
+    vm.kick(outcome.line.unwrap_or_default().without(me.index));
+    Some(u64::from(value))
+}
+
+/// Writes `size` bytes at `ipa`.
+pub fn write(me: VcpuRef, ipa: u64, size: u8, value: u64) -> Stored {
+    let vm = me.vm;
+    if let (Some(pci), Some(offset)) = (&vm.devices.pci, within(map::PCI_ECAM, ipa)) {
+        pci.store(&mut vm.pci_side(), offset as u64, size, value);
+        return Stored::Done;
+    }
+    if let (Some(viommu), Some(offset)) = (viommu(vm), within(map::VIRTIO_IOMMU, ipa)) {
+        let written = viommu.write(offset as u64, size, value);
+        vm.kick(vm.viommu_line(written.line).without(me.index));
+        return if written.again {
+            Stored::Again
+        } else {
+            Stored::Done
+        };
+    }
+    if let (Some(messages), Some(offset)) = (&vm.messages, within(map::GICV2M, ipa)) {
+        let kick = messages.frame.write(&vm.vgic, offset, value as u32);
+        vm.kick(kick.without(me.index));
+        return Stored::Done;
+    }
+    let Some(offset) = within(map::UART, ipa) else {
+        return Stored::Nothing;
+    };
+    let outcome = vm
+        .devices
+        .uart
+        .write(offset, value as u32, |high| vm.uart_line(high));
+    vm.kick(outcome.line.unwrap_or_default().without(me.index));
+    if outcome.output && vm.devices.is_worth_moving(vm.id, value as u8) {
+        console::pump();
+    }
+    Stored::Done
+}
+
+/// The VM's virtio-iommu, if it has one.
+fn viommu(vm: &'static Vm) -> Option<&'static Viommu<'static, Side, GuestRam>> {
+    vm.dma.get()?.viommu.as_ref()
+}
+
+/// Offset of `ipa` in `range`.
+fn within(range: Range, ipa: u64) -> Option<usize> {
+    let offset = ipa.checked_sub(range.base)?;
+    (offset < range.size).then_some(offset as usize)
+}
