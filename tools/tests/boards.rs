@@ -24,7 +24,18 @@ type Case = (
     &'static [&'static str],
 );
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
+    (
+        "amd-overdrive-rev-b1.dtb",
+        &["amd-overdrive-rev-b1.dtso"],
+        &[
+            "/smb/iommu@e0200000 SMMUv1 (Mmu401), coherent, 2 interrupts",
+            "stream 0x0/0x1f at /smb/iommu@e0200000",
+            "serves xgmac@e0700000 of network",
+            "serves xgmac@e0900000 of network",
+            "fine: 0 errors, 1 warnings",
+        ],
+    ),
     (
         "zynqmp-zcu102-rev1.0.dtb",
         &["xlnx-zcu102-names.dtso", "xlnx-zcu102.dtso"],
