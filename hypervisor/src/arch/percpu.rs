@@ -16,7 +16,7 @@ pub struct PerCpu {
     /// Where this CPU counts its operations on translation tables.
     pub slot: pgtable::Slot,
     /// The vCPU that lives here, if any.
-    pub vcpu: Option<crate::machine::vm::vcpu::VcpuRef>,
+    pub vcpu: Option<crate::machine::vm::VcpuRef>,
 }
 
 /// Makes `record` this CPU's own.

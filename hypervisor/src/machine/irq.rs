@@ -16,7 +16,7 @@ use super::board::gic::{self, Lrs};
 use super::board::private::{self, Private};
 use super::board::{console, cpus, its, kick, smmus};
 use super::operator::{faults, monitor};
-use super::vm::vcpu::VcpuRef;
+use super::vm::VcpuRef;
 use super::vm::{Vm, interrupts, messages};
 use crate::arch::cache;
 use crate::guest::map;

@@ -1,14 +1,14 @@
 //! Hypercalls: PSCI and SMCCC discovery, then Stagegate's own services.
 
-use super::run;
+use super::outcome;
 use crate::arch::vectors::{CallFrame, Frame};
 use crate::hypercall::{self, Calls};
 use crate::life::Ending;
 use crate::machine::board::kick::kick;
 use crate::machine::irq;
+use crate::machine::vm::VcpuRef;
 use crate::machine::vm::guest_dma::Side;
 use crate::machine::vm::ram::GuestRam;
-use crate::machine::vm::vcpu::VcpuRef;
 use crate::psci::{self, Outcome, SUCCESS};
 use crate::scmi::SMC_ID;
 use stagegate_abi::Reply;
@@ -103,7 +103,7 @@ fn standard(me: VcpuRef, call: psci::Call, frame: &mut Frame) {
             frame.x[0] = SUCCESS;
             irq::standby(&me);
         }
-        Outcome::CpuOff => run::restart(me, frame),
+        Outcome::CpuOff => outcome::restart(me, frame),
         Outcome::SystemOff => me.vm.request_end(Ending::PowerOff),
         Outcome::SystemReset => me.vm.request_end(Ending::Reset),
         Outcome::Foreign(_) => frame.x[0] = NOT_SUPPORTED,

@@ -3,10 +3,10 @@
 
 use crate::guest::{Range, map};
 use crate::machine::board::console;
+use crate::machine::vm::VcpuRef;
 use crate::machine::vm::Vm;
 use crate::machine::vm::guest_dma::Side;
 use crate::machine::vm::ram::GuestRam;
-use crate::machine::vm::vcpu::VcpuRef;
 use crate::viommu::Viommu;
 
 /// Outcome of a store.

@@ -1,17 +1,15 @@
 //! Accesses to addresses that stage 2 does not map: emulated devices, or a
 //! guest that aims at nothing.
 
-use crate::life::Ending;
-use crate::machine::vm::vcpu::VcpuRef;
-use crate::machine::vm::{Vm, interrupts};
-
 use super::devices::{self, Stored};
-use super::run;
+use super::outcome;
 use crate::arch::regs::{self, far_el2, hpfar_el2};
 use crate::arch::vectors::Frame;
 use crate::guest::map;
+use crate::life::Ending;
 use crate::machine::board::gic::Lrs;
 use crate::machine::irq;
+use crate::machine::vm::{VcpuRef, Vm, interrupts};
 use crate::trap::esr::{Access, DataAbort, Fault};
 use crate::trap::inject::Exception;
 use crate::vgic::{Read, Region};
@@ -49,7 +47,7 @@ pub fn quick_load(frame: &mut Frame, syndrome: u64) -> bool {
         return false;
     };
     frame.set((syndrome >> 16 & 0x1f) as u8, value);
-    run::skip();
+    outcome::skip();
     // Reading a pending or active register may have emptied list registers.
     interrupts::before_enter(&me);
     true
@@ -81,7 +79,7 @@ pub fn data_abort(me: VcpuRef, frame: &mut Frame, abort: &DataAbort) {
         }
     };
     if done {
-        run::skip()
+        outcome::skip()
     } else {
         nowhere(me, frame, abort)
     }
@@ -161,14 +159,14 @@ fn nowhere(me: VcpuRef, frame: &Frame, abort: &DataAbort) {
     }
     if regs::vbar_el1::read() == 0 {
         let what = if abort.write { "write to" } else { "read from" };
-        return run::crash(
+        return outcome::crash(
             me,
             frame,
             format_args!("{what} {ipa:#x}, where nothing is, before it set up exception vectors"),
         );
     }
     me.vm.counters.aborts(ipa);
-    run::raise(Exception::DataAbort {
+    outcome::raise(Exception::DataAbort {
         va: abort.va.unwrap_or(0),
         write: abort.write,
     });
@@ -179,7 +177,7 @@ fn nowhere(me: VcpuRef, frame: &Frame, abort: &DataAbort) {
 #[cold]
 fn undecodable(me: VcpuRef, frame: &Frame, abort: &DataAbort) {
     if abort.cache_maintenance {
-        return run::skip();
+        return outcome::skip();
     }
     nowhere(me, frame, abort);
 }
@@ -196,5 +194,5 @@ pub fn instruction_abort(me: VcpuRef, ipa: Option<u64>, va: u64) {
         );
         return me.vm.request_end(Ending::Crash);
     }
-    run::raise(Exception::InstructionAbort { va });
+    outcome::raise(Exception::InstructionAbort { va });
 }

@@ -3,4 +3,5 @@
 mod calls;
 mod devices;
 mod mmio;
+mod outcome;
 pub mod run;

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 
 use super::load::{LoadError, load};
 use crate::arch::{heap, timer};
+use crate::machine::board::console;
 use crate::machine::irq;
 use crate::machine::vm::scmi::Scmi;
 use crate::machine::vm::{Vm, interrupts};
@@ -16,7 +17,7 @@ use crate::viommu::Viommu;
 /// memory zero.
 pub fn clean(vm: &Vm) {
     let name = vm.name;
-    vm.reset_devices();
+    reset_devices(vm);
     let cpus: Vec<u16> = vm.vcpus.iter().map(|vcpu| vcpu.cpu as u16).collect();
     vm.messages.iter().for_each(|messages| messages.stop(&cpus));
     if let Some(dma) = vm.dma.get() {
@@ -36,6 +37,16 @@ pub fn clean(vm: &Vm) {
     vm.vgic.reset();
     // This CPU may be the one that SMMUs, console and alarms call.
     vm.space.ram.scrub(irq::take_pending);
+}
+
+/// Emulated and assigned devices, and the console's line: as at power-on.
+fn reset_devices(vm: &Vm) {
+    if let Some(pci) = &vm.devices.pci {
+        pci.reset(&mut vm.pci_side());
+    }
+    let outcome = vm.devices.uart.reset(|high| vm.uart_line(high));
+    vm.kick(outcome.line.unwrap_or_default());
+    console::pump();
 }
 
 /// Puts kernel, RAM disk and device tree into the VM's RAM, and lets its devices

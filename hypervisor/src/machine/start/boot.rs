@@ -223,7 +223,7 @@ fn publish_cpus(order: &[u64], vms: &[&'static crate::machine::vm::Vm]) {
     let homes = |cpu: usize| {
         vms.iter().find_map(|&vm| {
             let index = vm.vcpus.iter().position(|v| v.cpu == cpu)?;
-            Some(crate::machine::vm::vcpu::VcpuRef { vm, index })
+            Some(crate::machine::vm::VcpuRef { vm, index })
         })
     };
     let records: Vec<&'static PerCpu> = order

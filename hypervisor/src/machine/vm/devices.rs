@@ -2,9 +2,8 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::Vm;
 use super::pci::VmHost;
-use crate::machine::board::console::{self, Terminal};
+use crate::machine::board::console;
 use crate::vuart::Pl011;
 
 /// Everything but the interrupt controller.
@@ -39,45 +38,5 @@ impl Devices {
             self.said.store(0, Ordering::Relaxed);
         }
         now
-    }
-}
-
-impl Vm {
-    /// All devices as at power-on.
-    pub fn reset_devices(&self) {
-        if let Some(pci) = &self.devices.pci {
-            pci.reset(&mut self.pci_side());
-        }
-        let outcome = self.devices.uart.reset(|high| self.uart_line(high));
-        self.kick(outcome.line.unwrap_or_default());
-        console::pump();
-    }
-}
-
-impl Terminal for Vm {
-    fn id(&self) -> u16 {
-        self.id
-    }
-
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn fetch(&self, out: &mut [u8]) -> usize {
-        if self.life.has_failed() {
-            return 0;
-        }
-        let uart = &self.devices.uart;
-        let (count, outcome) = uart.fetch(out, |high| self.uart_line(high));
-        self.kick(outcome.line.unwrap_or_default());
-        count
-    }
-
-    fn typed(&self, byte: u8) {
-        if !self.life.has_failed() {
-            let uart = &self.devices.uart;
-            let (_taken, outcome) = uart.typed(byte, |high| self.uart_line(high));
-            self.kick(outcome.line.unwrap_or_default());
-        }
     }
 }

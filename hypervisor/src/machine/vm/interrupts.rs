@@ -1,8 +1,8 @@
 //! A VM's interrupts on their way between its virtual controller, the list
 //! registers of its CPUs, and the physical side of those that are hardware's.
 
+use super::VcpuRef;
 use super::Vm;
-use super::vcpu::VcpuRef;
 use crate::machine::board::gic::{self, Lrs};
 use crate::machine::board::kick;
 use crate::vgic::{Effects, Kick, SgiKind};

@@ -1,6 +1,7 @@
 //! A virtual machine: what it owns and how it is brought up.
 
 pub mod devices;
+mod entry;
 pub mod guest_dma;
 pub mod interrupts;
 pub mod lines;
@@ -11,6 +12,7 @@ pub mod pci;
 pub mod ram;
 pub mod scmi;
 pub mod space;
+mod terminal;
 pub mod vcpu;
 
 use alloc::string::String;
@@ -19,6 +21,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use platform::config::GuestIommu;
 
+use crate::arch::percpu;
 use crate::guest::map;
 use crate::life::{Ending, Life};
 use crate::machine::board::kick::kick;
@@ -114,6 +117,31 @@ pub struct Vm {
     pub counters: Counters,
     /// Value of the system counter at its last start.
     pub epoch: AtomicU64,
+}
+
+/// Names one vCPU of one VM; each CPU has at most one for ever.
+#[derive(Clone, Copy)]
+pub struct VcpuRef {
+    /// Its VM.
+    pub vm: &'static Vm,
+    /// Its number in the VM.
+    pub index: usize,
+}
+
+impl VcpuRef {
+    /// This CPU's vCPU.
+    #[must_use]
+    #[inline]
+    pub fn here() -> Option<Self> {
+        percpu::try_get().and_then(|cpu| cpu.vcpu)
+    }
+
+    /// Its record. `index` is in range by construction.
+    #[must_use]
+    #[inline]
+    pub fn state(&self) -> &'static Vcpu {
+        &self.vm.vcpus[self.index]
+    }
 }
 
 impl Vm {
