@@ -13,6 +13,8 @@
         clippy::arithmetic_side_effects
     )
 )]
+mod labels;
+
 use crate::fdt::{Blob, Node};
 use crate::region::{Region, pairs};
 use crate::report::Report;
@@ -51,7 +53,9 @@ fn apply(base: &[u8], overlay: &Named<'_>, report: &mut Report) -> Option<Vec<u8
         return None;
     }
     let mut tree = DeviceTree::from_fdt(&Fdt::new_unchecked(base_blob.bytes()));
-    let result = OverlayApplier::new(&mut tree).apply_overlay(&Fdt::new_unchecked(blob.bytes()));
+    let mut added = DeviceTree::from_fdt(&Fdt::new_unchecked(blob.bytes()));
+    labels::resolve(&base_blob, &mut added);
+    let result = OverlayApplier::new(&mut tree).apply_overlay_tree(added);
     if let Err(error) = result {
         explain(&error, overlay.name, report);
         return None;

@@ -129,8 +129,11 @@ impl Made {
             0 => String::new(),
             1 => format!("= \"text {}\", \"\", \"more\"", random.below(99)),
             2 => format!("= [{:02x} 00 ff]", random.below(256)),
-            // References must stand at multiples of four.
-            3 => format!("= \"abc\", <{}>", self.cells(places, random)),
+            // References may stand anywhere.
+            3 => {
+                let text = &"abcdefg"[..random.below(8)];
+                format!("= \"{text}\", <{}>", self.cells(places, random))
+            }
             _ => format!(
                 "= <{}>, <{}>",
                 self.cells(places, random),

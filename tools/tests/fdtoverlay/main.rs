@@ -9,7 +9,7 @@ use platform::fdt::{Blob, Node};
 use platform::overlay::{Named, merge};
 use platform::report::Report;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const BOARD: &str = include_str!("../data/board.dts");
@@ -77,6 +77,60 @@ fn merging_gives_what_fdtoverlay_gives() {
         assert!(status.unwrap().success());
         let theirs = std::fs::read(directory.join("merged.dtb")).unwrap();
         assert_eq!(read(&ours), read(&theirs), "after {count}");
+    }
+}
+
+/// What each makes of an overlay; `None` where it refuses.
+fn both(directory: &Path, base: &[u8], overlay: &[u8]) -> [Option<Vec<u8>>; 2] {
+    std::fs::write(directory.join("base.dtb"), base).unwrap();
+    std::fs::write(directory.join("overlay.dtbo"), overlay).unwrap();
+    let named = Named {
+        name: "o",
+        bytes: overlay,
+    };
+    let ours = merge(&Blob::check(base).unwrap(), &[named], &mut Report::new());
+    let output = Command::new("fdtoverlay")
+        .current_dir(directory)
+        .args(["-i", "base.dtb", "-o", "merged.dtb", "overlay.dtbo"])
+        .output();
+    let theirs = output.unwrap().status.success();
+    let theirs = theirs.then(|| std::fs::read(directory.join("merged.dtb")).unwrap());
+    [ours, theirs]
+}
+
+/// References behind texts of all lengths, and places that do not exist.
+#[test]
+fn references_stand_where_fdtoverlay_has_them() {
+    if !installed("fdtoverlay", "device-tree-compiler") {
+        return;
+    }
+    let directory = scratch("places");
+    let base = "/dts-v1/; / { a: a { phandle = <0x10>; }; b: b { phandle = <0x11>; }; };";
+    let base = platform::dts::compile(base).unwrap();
+    for length in 0..9 {
+        let text = &"abcdefgh"[..length];
+        let source = format!(
+            "/dts-v1/; /plugin/; &a {{ own: own {{ phandle = <1>; }};
+                x = \"{text}\", <&b 7>, \"{text}\", <&a &b>; y = \"{text}\", <&own &b>; }};"
+        );
+        let overlay = platform::dts::compile(&source).unwrap();
+        let [ours, theirs] = both(&directory, &base, &overlay).map(Option::unwrap);
+        assert_eq!(read(&ours), read(&theirs), "{length}");
+        // Each digit of a place changed: the same verdict, and the same tree.
+        let place = format!("__overlay__:x:{}\0", length + 1);
+        let place = place.as_bytes();
+        let at = overlay.windows(place.len()).position(|w| w == place);
+        let digit = at.unwrap() + place.len() - 2;
+        for byte in b"0123456789:-" {
+            let mut changed = overlay.clone();
+            changed[digit] = *byte;
+            let [ours, theirs] = both(&directory, &base, &changed);
+            let what = format!("{length}, {}", *byte as char);
+            assert_eq!(ours.is_some(), theirs.is_some(), "{what}");
+            if let (Some(ours), Some(theirs)) = (ours, theirs) {
+                assert_eq!(read(&ours), read(&theirs), "{what}");
+            }
+        }
     }
 }
 
