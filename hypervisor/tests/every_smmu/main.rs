@@ -6,6 +6,8 @@
 //! that it did nothing. With `STAGEGATE_SMMU_TABLE` the table of results is
 //! written to that file, for `docs/boards.md`.
 
+#[path = "../../../tools/tests/common/mod.rs"]
+mod common;
 mod oracle;
 mod rig;
 mod table;
@@ -17,6 +19,8 @@ use platform::report::Report;
 use platform::tree::{NodeId, Tree};
 use rig::Rig;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use table::Table;
 
 fn trees(directory: &Path, found: &mut Vec<PathBuf>) {
@@ -48,7 +52,7 @@ fn found(tree: &Tree<'_>, master: NodeId, smmu: NodeId) -> Vec<StreamId> {
 }
 
 /// What is wrong with one SMMU, and its row in the table.
-fn examine(tree: &Tree<'_>, facts: &Smmu, table: &mut Table) -> Vec<String> {
+fn examine(tree: &Tree<'_>, facts: &Smmu, table: &Mutex<Table>) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut check = |right: bool, what: &str| {
         if !right {
@@ -104,33 +108,59 @@ fn examine(tree: &Tree<'_>, facts: &Smmu, table: &mut Table) -> Vec<String> {
     if let Err(error) = rig.sleeps() {
         wrong.push(error);
     }
+    let mut table = table.lock().expect("a test that goes on");
     table.add(tree, facts, part, &streams);
     wrong
 }
 
+/// All findings of one tree.
+fn examine_tree(path: &Path, table: &Mutex<Table>) -> Vec<String> {
+    let bytes = std::fs::read(path).expect("a readable file");
+    let tree = Tree::new(Blob::check(&bytes).expect("a device tree"));
+    let board = Board::read(&tree, &mut Report::new());
+    let mut wrong = Vec::new();
+    for facts in &board.smmus {
+        let found = examine(&tree, facts, table);
+        let place = |what| format!("{}: {}: {what}", path.display(), facts.path);
+        wrong.extend(found.into_iter().map(place));
+    }
+    let mut table = table.lock().expect("a test that goes on");
+    table.tree(!board.smmus.is_empty());
+    wrong
+}
+
+/// All trees, on all CPUs: the table, and what is wrong.
+fn examine_all(paths: &[PathBuf]) -> (Table, Vec<String>) {
+    let (table, next) = (Mutex::default(), AtomicUsize::new(0));
+    let some = || {
+        let mut wrong = Vec::new();
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            wrong.extend(examine_tree(path, &table));
+        }
+        wrong
+    };
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let wrong = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cpus).map(|_| scope.spawn(some)).collect();
+        let all = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        all.flat_map(|found| found.expect("a thread that ends"))
+            .collect()
+    });
+    (table.into_inner().expect("nobody else has it"), wrong)
+}
+
 #[test]
 fn every_smmu_of_every_board_is_driven_as_what_it_is() {
-    let Some(directory) = std::env::var_os("STAGEGATE_DTBS").map(PathBuf::from) else {
-        eprintln!("SKIPPED: set STAGEGATE_DTBS to a directory of board trees to check them all");
+    let Some(directory) = common::board_trees() else {
         return;
     };
     let mut paths = Vec::new();
     trees(&directory, &mut paths);
     paths.sort();
     assert!(!paths.is_empty(), "no .dtb below {}", directory.display());
-    let (mut table, mut wrong) = (Table::default(), Vec::new());
-    for path in &paths {
-        let bytes = std::fs::read(path).expect("a readable file");
-        let tree = Tree::new(Blob::check(&bytes).expect("a device tree"));
-        let board = Board::read(&tree, &mut Report::new());
-        for facts in &board.smmus {
-            let found = examine(&tree, facts, &mut table);
-            let place = |what| format!("{}: {}: {what}", path.display(), facts.path);
-            wrong.extend(found.into_iter().map(place));
-        }
-        table.tree(!board.smmus.is_empty());
-    }
+    let (table, wrong) = examine_all(&paths);
     println!("{table}");
+    assert!(table.nodes() > 0, "no SMMU in {} trees", paths.len());
     if let Some(path) = std::env::var_os("STAGEGATE_SMMU_TABLE") {
         std::fs::write(path, table.to_string()).expect("a file to write to");
     }
