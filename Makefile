@@ -9,6 +9,8 @@
 #   make bench   figures; report in target/bench
 #   make size    what the image is made of (part of the figures)
 #   make book    the documentation as a book, in target/book
+#   make tool    the operator's program, stagegate
+#   make install what make tool built, with manual pages and completions: PREFIX=, DESTDIR=
 #
 # Own programs and files: QEMU=, KERNEL=, INITRD=, STAGEGATE_CACHE=DIR.
 
@@ -20,7 +22,7 @@ CARGO := cargo
 TESTS := $(CARGO) run --quiet --profile runner -p stagegate-tests --bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hypervisor guests run test check loom miri shell bench size book clean
+.PHONY: help setup hypervisor guests run test check loom miri shell bench size book tool install uninstall clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -63,6 +65,17 @@ size: hypervisor
 
 book:
 	tests/scripts/book.sh
+
+tool:
+	$(CARGO) build --profile runner -p stagegate --bin stagegate
+
+# Builds nothing, so that root needs no Rust.
+export PREFIX DESTDIR
+install:
+	@tools/install.sh $(or $(CARGO_TARGET_DIR),target)/runner/stagegate
+
+uninstall:
+	@tools/install.sh --remove $(or $(CARGO_TARGET_DIR),target)/runner/stagegate
 
 clean:
 	$(CARGO) clean

@@ -11,5 +11,5 @@ cargo clippy --workspace --all-targets -- -D warnings
 cargo clippy -p hypervisor --target $TARGET -- -D warnings
 cargo clippy -p stagegate-guests --target $TARGET -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
-for script in tests/scripts/*.sh .ci/run; do bash -n "$script"; done
+for script in tests/scripts/*.sh tools/*.sh tools/linux/*.sh .ci/run; do bash -n "$script"; done
 echo "check: all clean"
