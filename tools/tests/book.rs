@@ -156,3 +156,57 @@ fn every_picture_is_shown_and_stands_alone() {
         assert!(ground, "{name} is transparent");
     }
 }
+
+/// What is wrong with the headings of a page, and with how it begins.
+fn build_of(text: &str) -> Option<&'static str> {
+    let mut fenced = false;
+    let mut level = 0;
+    for line in text.lines() {
+        fenced ^= line.trim_start().starts_with("```");
+        let depth = line.bytes().take_while(|b| *b == b'#').count();
+        if fenced || depth == 0 {
+            continue;
+        }
+        match (depth, level) {
+            (1, 0) => {}
+            (1, _) => return Some("two titles"),
+            _ if depth > level + 1 => return Some("a heading skips a level"),
+            _ => {}
+        }
+        level = depth;
+    }
+    let mut lines = text.lines();
+    if !lines.next()?.starts_with("# ") {
+        return Some("no title");
+    }
+    let first = lines.find(|line| !line.is_empty())?;
+    // A record of a decision begins with its context, in bold.
+    let told = first.starts_with(|c: char| c.is_alphabetic() || "`*".contains(c));
+    (!told || first.len() < 20).then_some("does not begin with what it is for")
+}
+
+#[test]
+fn every_page_is_built_alike_and_stays_in_the_book() {
+    let docs = root().join("docs").canonicalize().unwrap();
+    let mut found = Vec::new();
+    pages(&docs, &mut found);
+    let mut faults = Vec::new();
+    for page in found.iter().filter(|page| !page.ends_with("SUMMARY.md")) {
+        let text = std::fs::read_to_string(page).unwrap();
+        let inside = |link: &String| {
+            let file = link.split('#').next().unwrap_or_default();
+            let target = page.parent().unwrap().join(file).canonicalize();
+            link.contains("://") || target.is_ok_and(|target| target.starts_with(&docs))
+        };
+        let out = links(&text).into_iter().filter(|link| !inside(link));
+        faults.extend(out.map(|link| format!("{}: {link} leads out", page.display())));
+        let fault = build_of(&text).map(|what| format!("{}: {what}", page.display()));
+        faults.extend(fault);
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert_eq!(
+        build_of("# A\n\nWhat this page is all about.\n\n### B\n"),
+        Some("a heading skips a level")
+    );
+    assert!(build_of("# A\n\n## B\n").is_some());
+}
