@@ -4,6 +4,7 @@ use super::input::Input;
 use super::list::entries;
 use super::machine::{PAGE, RAM, Ram, end, vm};
 use hypervisor::hypercall::Calls;
+use std::iter;
 
 /// Where lists are put: no other argument looks there often.
 const LIST: u64 = RAM + 15 * PAGE;
@@ -29,7 +30,8 @@ pub fn run(data: &[u8]) {
         let mut registers = [0; 8];
         registers[0] = 0xc600_0100 + u64::from(function);
         registers[1..6].copy_from_slice(&arguments);
-        let reply = calls.handle(&registers).0;
+        let again = || calls.handle(&registers);
+        let reply = iter::repeat_with(again).flatten().next().expect("an end").0;
         // Looking takes long; what a call that failed has changed shows at the next one, or at the end.
         if reply[0] == 0 {
             vm.outside().smmu().look();

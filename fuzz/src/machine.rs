@@ -183,6 +183,6 @@ pub fn end(vm: &VmDma<Machine>) {
         let _ = vm.sync(id);
         vm.outside().smmu().settled(id as u16);
     }
-    vm.stop().expect("the SMMU answers");
+    vm.stop(|| ()).expect("the SMMU answers");
     vm.outside().smmu().end();
 }

@@ -91,38 +91,20 @@ impl<M: Memory> Table<M> {
         if chain.head != 0 {
             self.push(&self.quarantine, chain);
         }
-        let end = 1u64.wrapping_shl(self.config.ipa_bits);
-        let stride = self.config.page_size();
-        invalidate(Stale {
-            start: 0,
-            end,
-            stride,
-            tables: true,
-        })?;
+        invalidate(self.everything())?;
         self.free_chain(self.quarantine.swap(0, Ordering::AcqRel));
         self.free_chain(self.limbo.swap(0, Ordering::AcqRel));
         Ok(())
     }
 
-    /// Ends the table: as [`reset`](Self::reset), and frees the root. No
-    /// walker may point to it any more. A table that is just dropped keeps its
-    /// frames for ever.
-    ///
-    /// # Errors
-    /// That of `invalidate`, with the table, for another attempt.
-    #[expect(
-        clippy::result_large_err,
-        reason = "once per table, and nothing may allocate here"
-    )]
-    pub fn destroy<E>(
-        mut self,
-        invalidate: impl FnOnce(Stale) -> Result<(), E>,
-    ) -> Result<M, (Self, E)> {
-        if let Err(error) = self.reset(invalidate) {
-            return Err((self, error));
+    /// All that walkers may remember of this table.
+    pub(crate) const fn everything(&self) -> Stale {
+        Stale {
+            start: 0,
+            end: self.limit,
+            stride: self.config.page_size(),
+            tables: true,
         }
-        self.mem.free(self.root, self.config.root_bytes());
-        Ok(self.mem)
     }
 
     /// Frees invalidated pages as soon as no software walker can know them;

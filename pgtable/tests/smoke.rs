@@ -95,6 +95,60 @@ fn a_table_goes_with_its_last_page_and_comes_back() {
 }
 
 #[test]
+fn a_closed_table_goes_a_few_frames_at_a_time() {
+    let shapes = [
+        (Granule::K4, 40),
+        (Granule::K4, 48),
+        (Granule::K4, 34),
+        (Granule::K16, 40),
+        (Granule::K64, 40),
+    ];
+    let most = if cfg!(miri) { 1 } else { shapes.len() };
+    for (granule, bits) in shapes.into_iter().take(most) {
+        let table = table(granule, bits);
+        let page = table.config().page_size();
+        let block = page * page / 8;
+        for n in 0..4 {
+            table
+                .map(Ipa(2 * n * block), Pa(page), page, Attrs::RAM)
+                .unwrap();
+        }
+        // Pages that no walker has forgotten are among them.
+        table
+            .map(Ipa(9 * block), Pa(page), block, Attrs::RAM)
+            .unwrap();
+        let gone = table.unmap(Ipa(9 * block), block).unwrap();
+        assert!(gone.stale().tables());
+        table.release(gone, |_| Err(())).unwrap_err();
+        let (table, late) = table.close(|_| Err("late")).err().unwrap();
+        assert_eq!(late, "late");
+        assert!(table.translate(Ipa(0)).is_some(), "nothing has changed");
+        let mut stale = None;
+        let closed = table.close(|all| {
+            stale = Some((all.ipa(), all.len(), all.tables()));
+            Ok::<_, ()>(())
+        });
+        let mut remains = closed.ok().unwrap();
+        assert_eq!(stale, Some((Ipa(0), 1 << bits, true)));
+        let mut calls = 1;
+        loop {
+            let before = remains.memory().in_use();
+            let done = remains.free_some(64);
+            let frames = before - remains.memory().in_use();
+            let most = if done { 4 + (1 << 4) } else { 4 };
+            assert!(frames <= most, "{frames} at once");
+            if done {
+                break;
+            }
+            calls += 1;
+        }
+        assert_eq!(remains.memory().in_use(), 0);
+        assert!(remains.free_some(1), "and stays so");
+        assert!(calls > 1);
+    }
+}
+
+#[test]
 fn errors_name_the_page_and_change_nothing() {
     let table = table(Granule::K16, 36);
     table

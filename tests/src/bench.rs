@@ -79,7 +79,8 @@ fn counting(machine: Machine) -> Machine {
 pub fn traps() -> Result<Vec<(String, u64)>> {
     let machine = counting(Machine::virt(1, 1024));
     let dir = paths::fresh_dir("bench-traps")?;
-    let mut running = cases::start_with_device(machine, 1, "bench,dmabench,msgbench", &dir)?;
+    let cases = "bench,dmabench,dma-interrupted,msgbench";
+    let mut running = cases::start_with_device(machine, 1, cases, &dir)?;
     let verdicts = cases::listen(&mut running);
     if let Err(error) = verdicts.all_passed() {
         println!("incomplete: {error}");

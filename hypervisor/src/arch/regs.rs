@@ -123,6 +123,17 @@ constants! {
     pmcr_el0 = "pmcr_el0";
 }
 
+/// Whether an interrupt or a system error waits for this CPU, which EL2 masks
+/// (`ISR_EL1`, DDI 0487, D24.2.86).
+#[must_use]
+#[inline]
+pub fn interrupt_waits() -> bool {
+    let pending: u64;
+    // SAFETY: reading it has no side effect.
+    unsafe { asm!("mrs {}, isr_el1", out(reg) pending, options(nomem, nostack, preserves_flags)) };
+    pending != 0
+}
+
 /// Reads `S3_0_C0_C<crm>_<op2>`, an ID register of this CPU; 0 outside CRm 1 to
 /// 7. Encodings without a register read as zero (DDI 0487, D22.3.1).
 #[must_use]

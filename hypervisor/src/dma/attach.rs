@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::domain::Domain;
+use super::free::Control;
 use super::outside::{HardwareError, Outside, Target};
 use super::vm::{DomainKind, VmDma};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -107,8 +108,8 @@ impl<O: Outside> VmDma<O> {
     /// [`Error::NoMemory`] (no VMID). If the SMMU was asked and failed, the endpoint is in no domain and
     /// its accesses terminate until it is attached again; otherwise it is where it was.
     pub fn attach(&self, id: u32, endpoint: u32) -> Result<(), Error> {
-        let _control = self.control.lock();
-        self.attach_locked(id, endpoint)
+        let mut control = self.control.lock();
+        self.attach_locked(&mut control, id, endpoint)
     }
 
     /// As [`attach`](Self::attach), but makes the domain if there is none of this id; such a domain is
@@ -117,8 +118,11 @@ impl<O: Outside> VmDma<O> {
     /// # Errors
     /// As [`attach`](Self::attach), and [`Error::DomainExists`] if it is of another kind.
     pub fn attach_or_create(&self, id: u32, endpoint: u32, kind: DomainKind) -> Result<(), Error> {
-        let _control = self.control.lock();
+        let mut control = self.control.lock();
         self.endpoint(endpoint)?;
+        if control.is_going(id) {
+            return Err(Error::Busy);
+        }
         let slot = self.slots.get(id as usize).ok_or(Error::NoDomain(id))?;
         let created = {
             let mut slot = slot.try_write().ok_or(Error::Busy)?;
@@ -131,15 +135,15 @@ impl<O: Outside> VmDma<O> {
                 }
             }
         };
-        let result = self.attach_locked(id, endpoint);
+        let result = self.attach_locked(&mut control, id, endpoint);
         if result.is_err() && created {
             // Nothing is attached and nothing mapped; a failure keeps the id out of use, no more.
-            let _ = self.free_locked(id);
+            let _ = self.close_locked(&mut control, id);
         }
         result
     }
 
-    fn attach_locked(&self, id: u32, endpoint: u32) -> Result<(), Error> {
+    fn attach_locked(&self, control: &mut Control<O>, id: u32, endpoint: u32) -> Result<(), Error> {
         let (index, endpoint) = self.endpoint(endpoint)?;
         let before = endpoint.domain();
         {
@@ -153,13 +157,13 @@ impl<O: Outside> VmDma<O> {
                 // Its accesses terminate now, wherever it was.
                 endpoint.domain.store(NONE, Ordering::Relaxed);
                 drop(held);
-                self.left(before);
+                self.left(control, before);
                 return Err(hardware(error, id));
             }
             domain.attached.fetch_add(1, Ordering::Relaxed);
         }
         endpoint.domain.store(id, Ordering::Relaxed);
-        self.left(before);
+        self.left(control, before);
         Ok(())
     }
 
@@ -170,7 +174,7 @@ impl<O: Outside> VmDma<O> {
     /// [`Error::NoDomain`], [`Error::NoEndpoint`], [`Error::NotAttached`]: nothing was done. Others: the
     /// endpoint has left, but its accesses terminate until it is attached again.
     pub fn detach(&self, id: u32, endpoint: u32) -> Result<(), Error> {
-        let _control = self.control.lock();
+        let mut control = self.control.lock();
         let (index, found) = self.endpoint(endpoint)?;
         self.hold(id)?.as_ref().ok_or(Error::NoDomain(id))?;
         if found.domain() != Some(id) {
@@ -178,12 +182,12 @@ impl<O: Outside> VmDma<O> {
         }
         let result = self.outside.attach(index, self.fallback());
         found.domain.store(NONE, Ordering::Relaxed);
-        self.left(Some(id));
+        self.left(&mut control, Some(id));
         result.map_err(|error| hardware(error, id))
     }
 
-    /// An endpoint has left a domain.
-    fn left(&self, id: Option<u32>) {
+    /// An endpoint has left a domain. What that leaves is for [`tidy`](Self::tidy).
+    fn left(&self, control: &mut Control<O>, id: Option<u32>) {
         let Some(id) = id else { return };
         let mut last_of_implicit = false;
         if let Ok(held) = self.hold(id)
@@ -194,7 +198,7 @@ impl<O: Outside> VmDma<O> {
         }
         if last_of_implicit {
             // A failure keeps the id out of use, no more.
-            let _ = self.free_locked(id);
+            let _ = self.close_locked(control, id);
         }
     }
 
@@ -211,11 +215,18 @@ impl<O: Outside> VmDma<O> {
     }
 
     /// The VM has stopped: every endpoint is blocked, every domain freed, events are forgotten. None of
-    /// its vCPUs is inside a call.
+    /// its vCPUs is inside a call. Calls `between` now and then: large domains take long.
     ///
     /// # Errors
     /// The first endpoint whose SMMU could not be told: the VM's memory may still be in use by it.
-    pub fn stop(&self) -> Result<(), HardwareError> {
+    pub fn stop(&self, between: impl Fn()) -> Result<(), HardwareError> {
+        let result = self.block_all();
+        self.free_all(between);
+        self.events.clear();
+        result
+    }
+
+    fn block_all(&self) -> Result<(), HardwareError> {
         let _control = self.control.lock();
         let result = self.each(Target::Blocked);
         for endpoint in &self.endpoints {
@@ -228,11 +239,6 @@ impl<O: Outside> VmDma<O> {
                 }
             }
         }
-        for id in (0u32..).take(self.slots.len()) {
-            // Only a failed invalidation fails; the domain's pages are then kept for good.
-            let _ = self.free_locked(id);
-        }
-        self.events.clear();
         result
     }
 

@@ -5,7 +5,9 @@ use super::outside::{Fixed, Outside};
 use super::vm::DomainKind;
 use arrayvec::ArrayVec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use pgtable::{Access, Attrs, Config, Detached, Execute, Ipa, Memory, MemoryType, Pa, Table};
+use pgtable::{
+    Access, Attrs, Config, Detached, Execute, Ipa, Memory, MemoryType, Pa, Remains, Table,
+};
 
 /// Lazy unmaps that a domain collects before one of them syncs by itself.
 pub(super) const LAZY_MAX: usize = 48;
@@ -264,24 +266,24 @@ impl<M: Memory> Domain<M> {
         self.page_shift
     }
 
-    /// The domain is to go: no endpoint is attached and nobody else holds it.
+    /// The domain is to go: no endpoint is attached and nobody else holds it. What is left of its tables.
     ///
     /// Tried once: after a failure the SMMU side may know the domain no more, and its word that there is
     /// nothing to invalidate would be worth nothing.
-    pub(super) fn close<O: Outside>(&mut self, outside: &O) -> Result<(), Error> {
+    pub(super) fn close<O: Outside>(&mut self, outside: &O) -> Result<Option<Remains<M>>, Error> {
         if self.lost {
             return Err(Error::Fenced(u32::from(self.key.slot)));
         }
         let Some(table) = self.table.take() else {
-            return Ok(());
+            return Ok(None);
         };
         for detached in core::mem::take(&mut *self.lazy.lock()) {
-            // Into quarantine, which `destroy` empties after its own invalidation.
+            // Into quarantine, which goes with the rest.
             let _ = table.release(detached, |_| Err(()));
         }
         let key = self.key;
-        match table.destroy(|_| outside.close(key)) {
-            Ok(_) => Ok(()),
+        match table.close(|_| outside.close(key)) {
+            Ok(remains) => Ok(Some(remains)),
             Err((table, _)) => {
                 self.table = Some(table);
                 self.lost = true;

@@ -147,7 +147,7 @@ impl<M: Memory> Domain<M> {
         progress
     }
 
-    /// Maps the pieces of `list` (addresses are IPAs) one after the other.
+    /// Maps the pieces of `list` (addresses are IPAs) one after the other, until an interrupt waits.
     pub(super) fn map_list<O: Outside<Frames = M>>(
         &self,
         outside: &O,
@@ -175,6 +175,9 @@ impl<M: Memory> Domain<M> {
             if !whole {
                 done.extra = step.bytes;
                 done.result = step.result;
+                return done;
+            }
+            if outside.interrupted() {
                 return done;
             }
             request = request.past(step.bytes, step.leaves);

@@ -14,7 +14,9 @@
 //!   remember, apart is that `pgtable` claims the entries of a range.
 //! * An unmap's pages of table and its entries stay claimed until the invalidation has completed; a
 //!   failed invalidation fences the domain and keeps them for good.
-//! * Work per call is at most [`stagegate_abi::LEAVES_PER_CALL`] leaves; callers loop.
+//! * Work per call is at most [`stagegate_abi::LEAVES_PER_CALL`] leaves; callers loop. Calls that are
+//!   long even so, lists and the freeing of a domain, stop when an interrupt waits
+//!   ([`Outside::interrupted`]).
 //! * Nothing here asks whether the SMMU is powered: a map never needs it, and an unmap's
 //!   invalidation is elided by the SMMU driver, which alone knows.
 
@@ -33,6 +35,7 @@ mod attach;
 mod domain;
 mod error;
 pub mod events;
+mod free;
 mod joins;
 mod map;
 mod outside;
@@ -47,6 +50,7 @@ mod vm;
 pub use domain::{Domain, DomainKey, Progress};
 pub use error::Error;
 pub use events::EventRing;
+pub use free::Freed;
 pub use joins::{Join, Joins};
 pub use map::{CHUNK, ListProgress};
 pub use outside::{

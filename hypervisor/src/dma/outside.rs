@@ -153,6 +153,13 @@ pub trait Outside: Sync {
         None
     }
 
+    /// Whether an interrupt waits for this CPU. What takes long and can be left and taken up again is left
+    /// then, once it has come a step further.
+    #[inline]
+    fn interrupted(&self) -> bool {
+        false
+    }
+
     /// Decides what becomes of an endpoint's transactions. On return none is treated in the old way any
     /// more; in between they see the old way, the new one, or an abort. On error: they abort.
     ///

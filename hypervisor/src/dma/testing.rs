@@ -41,6 +41,8 @@ pub struct Machine {
     pub stuck: AtomicBool,
     /// Powering up fails.
     pub dead: AtomicBool,
+    /// After so many questions an interrupt waits, and then always; with zero, never.
+    pub patience: AtomicUsize,
     /// Frames that each new table may take, if not zero.
     pub frames: AtomicUsize,
 }
@@ -135,6 +137,15 @@ impl Outside for Machine {
     fn close(&self, domain: DomainKey) -> Result<(), HardwareError> {
         self.tell(Told::Close(domain.slot));
         self.answer()
+    }
+
+    fn interrupted(&self) -> bool {
+        let relaxed = Ordering::Relaxed;
+        let less = |left: usize| (left > 1).then(|| left - 1);
+        match self.patience.load(relaxed) {
+            0 => false,
+            _ => self.patience.fetch_update(relaxed, relaxed, less).is_err(),
+        }
     }
 
     fn info(&self, endpoint: usize) -> EndpointInfo {

@@ -261,7 +261,7 @@ fn a_stuck_smmu_fences_the_domain_and_keeps_the_range() {
     );
     assert_eq!(vm.attach(id, 0x8), Err(Error::Fenced(id)));
     done(vm.map(other, 0, RAM, PAGE, RW));
-    assert_eq!(vm.free(id), Ok(()), "once the SMMU answers again");
+    assert_eq!(vm.free(id), Ok(Freed::All), "once the SMMU answers again");
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn a_domain_that_cannot_be_invalidated_stays_out_of_use() {
     );
     assert!(vm.outside().take().is_empty());
     assert_eq!(vm.attach(id, 0x8), Err(Error::Fenced(id)));
-    vm.stop().unwrap();
+    vm.stop(|| ()).unwrap();
     assert_ne!(vm.alloc(DomainKind::Blocked), Ok(id));
 }
 
@@ -423,7 +423,7 @@ fn endpoints_move_between_domains_and_fall_back() {
     assert_eq!(vm.free(a), Err(Error::InUse(a)));
     vm.attach(b, 0x10).unwrap();
     assert_eq!(vm.detach(a, 0x10), Err(Error::NotAttached(0x10)));
-    vm.free(a).unwrap();
+    assert_eq!(vm.free(a), Ok(Freed::All));
     vm.detach(b, 0x10).unwrap();
     assert_eq!(
         vm.outside().take(),
@@ -490,7 +490,7 @@ fn an_attach_that_fails_leaves_the_endpoint_in_no_domain() {
     vm.outside().dead.store(true, Ordering::Relaxed);
     assert_eq!(vm.attach(b, 0x8), Err(Error::Power));
     assert_eq!(vm.info(0x8).unwrap().1, None);
-    assert_eq!(vm.free(b), Ok(()));
+    assert_eq!(vm.free(b), Ok(Freed::All));
     // Going back is not mistaken for being there.
     assert_eq!(vm.attach(a, 0x8), Err(Error::Power));
     vm.outside().dead.store(false, Ordering::Relaxed);
@@ -501,7 +501,7 @@ fn an_attach_that_fails_leaves_the_endpoint_in_no_domain() {
     );
     vm.outside().dead.store(true, Ordering::Relaxed);
     assert_eq!(vm.detach(a, 0x8), Err(Error::Power));
-    assert_eq!(vm.free(a), Ok(()));
+    assert_eq!(vm.free(a), Ok(Freed::All));
 }
 
 #[test]
@@ -526,6 +526,97 @@ fn implicit_domains_live_as_long_as_somebody_is_attached() {
     assert_eq!(vm.sync(7), Err(Error::NoDomain(7)));
 }
 
+/// Maps a page in each of so many tables of the last level.
+fn spread(vm: &VmDma<Machine>, id: u32, tables: u64) {
+    for table in 1..=tables {
+        done(vm.map(id, table * BLOCK, RAM, PAGE, RW));
+    }
+}
+
+/// From the next question on an interrupt waits.
+fn interrupt(vm: &VmDma<Machine>) {
+    vm.outside().patience.store(1, Ordering::Relaxed);
+}
+
+#[test]
+fn a_large_domain_is_freed_between_interrupts() {
+    let vm = vm();
+    let (id, other) = (paging(&vm), paging(&vm));
+    spread(&vm, id, 40);
+    interrupt(&vm);
+    vm.outside().take();
+    let mut calls = 1;
+    while vm.free(id) == Ok(Freed::Part) {
+        calls += 1;
+        // Meanwhile it is nobody's.
+        assert_eq!(
+            vm.map(id, 0, RAM, PAGE, RW).result,
+            Err(Error::NoDomain(id))
+        );
+        assert_eq!(vm.attach(id, 0x8), Err(Error::NoDomain(id)));
+        let created = vm.attach_or_create(id, 0x8, DomainKind::Paging);
+        assert_eq!(created, Err(Error::Busy));
+        assert_eq!(vm.tidy(), Freed::All, "it is another's to finish");
+    }
+    assert!(calls > 10, "{calls} calls for 40 tables");
+    assert_eq!(vm.free(id), Err(Error::NoDomain(id)));
+    assert_eq!(
+        vm.outside().take(),
+        [Told::Close(id as u16)],
+        "once, and first of all"
+    );
+    vm.outside().patience.store(0, Ordering::Relaxed);
+    assert_eq!(vm.free(other), Ok(Freed::All), "at once, if none waits");
+    assert_eq!(paging(&vm), id);
+}
+
+#[test]
+fn an_id_is_not_used_again_before_its_tables_are_given_back() {
+    let vm = vm();
+    let id = paging(&vm);
+    spread(&vm, id, 40);
+    interrupt(&vm);
+    assert_eq!(vm.free(id), Ok(Freed::Part));
+    let next = paging(&vm);
+    assert_ne!(next, id);
+    // No interrupt any more: all the rest at once.
+    vm.outside().patience.store(0, Ordering::Relaxed);
+    assert_eq!(vm.free(id), Ok(Freed::All));
+    assert_eq!(paging(&vm), id);
+}
+
+#[test]
+fn what_implicit_domains_leave_is_tidied_up_between_interrupts() {
+    let vm = vm();
+    vm.attach_or_create(5, 0x8, DomainKind::Paging).unwrap();
+    spread(&vm, 5, 40);
+    vm.detach(5, 0x8).unwrap();
+    interrupt(&vm);
+    let mut calls = 1;
+    while vm.tidy() == Freed::Part {
+        calls += 1;
+        assert_eq!(
+            vm.attach_or_create(5, 0x8, DomainKind::Paging),
+            Err(Error::Busy)
+        );
+    }
+    assert!(calls > 10, "{calls} calls for 40 tables");
+    vm.attach_or_create(5, 0x8, DomainKind::Paging).unwrap();
+}
+
+#[test]
+fn a_vm_that_stops_leaves_nothing_half_freed() {
+    let vm = vm();
+    let ids = [paging(&vm), paging(&vm)];
+    ids.iter().for_each(|id| spread(&vm, *id, 40));
+    interrupt(&vm);
+    assert_eq!(vm.free(ids[1]), Ok(Freed::Part));
+    let times = std::cell::Cell::new(0);
+    vm.stop(|| times.set(times.get() + 1)).unwrap();
+    assert!(times.get() > 20, "{} times in between", times.get());
+    assert_eq!(ids.map(|_| paging(&vm)), ids);
+}
+
 #[test]
 fn stop_blocks_everything_and_frees_every_domain() {
     let vm = vm();
@@ -535,7 +626,7 @@ fn stop_blocks_everything_and_frees_every_domain() {
     done(vm.map(ids[1], 0, RAM, 8 * PAGE, RW));
     done(vm.unmap(ids[1], 0, PAGE, true));
     vm.outside().take();
-    vm.stop().unwrap();
+    vm.stop(|| ()).unwrap();
     let told = vm.outside().take();
     assert_eq!(told[0], Told::Attach(0, "blocked", None));
     for id in ids {
@@ -571,7 +662,7 @@ fn cpus_map_and_unmap_side_by_side() {
     });
     let _ = vm.sync(id);
     assert_eq!(translate(&vm, id, 0), None);
-    vm.free(id).unwrap();
+    assert_eq!(vm.free(id), Ok(Freed::All));
 }
 
 fn retry(mut call: impl FnMut() -> Progress) {

@@ -2,12 +2,14 @@
 
 use super::domain::{Domain, DomainKey, Progress, Request};
 use super::events::EventRing;
+use super::free::Control;
 use super::map::{Leaves, ListProgress};
 use super::outside::{EndpointInfo, Fixed, Outside, PowerReport, Target};
 use super::{Error, attach::Endpoint};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::AtomicBool;
 use pgtable::Config;
+use spin::mutex::TicketMutex;
 use spin::rwlock::{RwLock, RwLockReadGuard};
 use stagegate_abi::{ListEntry, PowerState, Prot, StatsPage};
 
@@ -64,7 +66,8 @@ pub struct VmDma<O: Outside> {
     pub(super) bypass: AtomicBool,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) slots: Vec<Slot<O>>,
-    pub(super) control: spin::Mutex<()>,
+    /// First come, first served, so that a CPU that wants it now and then keeps nobody out.
+    pub(super) control: TicketMutex<Control<O>>,
     /// Faults of this VM's endpoints.
     pub events: EventRing,
 }
@@ -95,7 +98,7 @@ impl<O: Outside> VmDma<O> {
             slots: (0..policy.domains.min(MAX_DOMAINS))
                 .map(|_| RwLock::new(None))
                 .collect(),
-            control: spin::Mutex::new(()),
+            control: TicketMutex::new(Control::new(policy.domains.min(MAX_DOMAINS))),
             events: EventRing::new(),
         }
     }
@@ -262,8 +265,11 @@ impl<O: Outside> VmDma<O> {
     /// [`Error::NoMemory`] when all are in use, [`Error::Forbidden`] for an identity domain where the
     /// operator wants every access confined.
     pub fn alloc(&self, kind: DomainKind) -> Result<u32, Error> {
-        let _control = self.control.lock();
-        for (id, slot) in (0u32..).zip(&self.slots) {
+        let control = self.control.lock();
+        for (id, slot) in (0u32..)
+            .zip(&self.slots)
+            .filter(|(id, _)| !control.is_going(*id))
+        {
             let Some(mut slot) = slot.try_write() else {
                 continue;
             };
@@ -296,29 +302,6 @@ impl<O: Outside> VmDma<O> {
             self.outside.frames(),
             &self.fixed,
         )
-    }
-
-    /// Gives a domain back. The work is bounded by the VM's quota of table pages.
-    ///
-    /// # Errors
-    /// [`Error::InUse`] while endpoints are attached, [`Error::Busy`] while another call uses it,
-    /// [`Error::Fenced`] if the SMMU did not complete: the id stays in use and its pages are kept for
-    /// good.
-    pub fn free(&self, id: u32) -> Result<(), Error> {
-        let _control = self.control.lock();
-        self.free_locked(id)
-    }
-
-    pub(super) fn free_locked(&self, id: u32) -> Result<(), Error> {
-        let slot = self.slots.get(id as usize).ok_or(Error::NoDomain(id))?;
-        let mut slot = slot.try_write().ok_or(Error::Busy)?;
-        let domain = slot.as_mut().ok_or(Error::NoDomain(id))?;
-        if domain.attached.load(Ordering::Relaxed) != 0 {
-            return Err(Error::InUse(id));
-        }
-        domain.close(&self.outside)?;
-        *slot = None;
-        Ok(())
     }
 
     /// What is known of an endpoint: facts and the domain it is in.

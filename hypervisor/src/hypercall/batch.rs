@@ -33,8 +33,8 @@ struct Outcome {
 }
 
 impl<O: Outside, G: GuestMemory> Calls<'_, O, G> {
-    /// Carries out entries `first..count` until the bound on work is reached. Unmaps that are not lazy
-    /// share one invalidation at the end.
+    /// Carries out entries `first..count` until the bound on work is reached or an interrupt waits. Unmaps
+    /// that are not lazy share one invalidation at the end.
     pub(super) fn batch(&self, page: u64, count: u32, first: u32) -> Reply {
         let aligned = page & PAGE_SIZE.wrapping_sub(1) == 0;
         if !aligned || count > BATCH_MAX || first >= count {
@@ -65,6 +65,9 @@ impl<O: Outside, G: GuestMemory> Calls<'_, O, G> {
                 break;
             }
             at = at.saturating_add(1);
+            if self.dma.outside().interrupted() {
+                break;
+            }
         }
         for domain in strict.iter() {
             if let Err(error @ Error::Fenced(_)) = self.dma.sync(domain) {

@@ -1,6 +1,6 @@
 //! One function per call.
 
-use crate::dma::{DomainKind, Error, GuestMemory, Outside, Progress, VmDma};
+use crate::dma::{DomainKind, Error, Freed, GuestMemory, Outside, Progress, VmDma};
 use stagegate_abi::{
     AllocFlags, DeviceFlags, Features, Function, PAGE_SIZE, REVISION_MAJOR, REVISION_MINOR, Reply,
     Request, SVE_HINT, StatsPage, Status, UID, UnmapFlags,
@@ -66,15 +66,20 @@ impl<'a, O: Outside, G: GuestMemory> Calls<'a, O, G> {
 
     /// Answers the call in x0..x7; the result is for x0..x3, all other registers keep their values.
     /// A function that is not of this interface is answered with NOT_SUPPORTED.
+    ///
+    /// `None` if an interrupt waits before the call is done: after that the guest executes the same
+    /// instruction again, and the call goes on.
     #[inline]
-    pub fn handle(&self, registers: &[u64; 8]) -> Reply {
+    pub fn handle(&self, registers: &[u64; 8]) -> Option<Reply> {
         let [x0, ..] = *registers;
-        if let Some(reply) = identity(x0) {
-            return reply;
+        let identity = identity(x0);
+        if identity.is_some() {
+            return identity;
         }
         match Request::decode(registers) {
-            Ok(request) => self.answer(request),
-            Err(status) => Reply::status(status),
+            Ok(Request::DomainFree { domain }) => self.free(domain),
+            Ok(request) => Some(self.answer(request)),
+            Err(status) => Some(Reply::status(status)),
         }
     }
 
@@ -113,7 +118,15 @@ impl<'a, O: Outside, G: GuestMemory> Calls<'a, O, G> {
         }
     }
 
-    /// Answers a decoded call.
+    fn free(&self, domain: u32) -> Option<Reply> {
+        match self.dma.free(domain) {
+            Ok(Freed::All) => Some(nothing(())),
+            Ok(Freed::Part) => None,
+            Err(error) => Some(Reply::status(error.status())),
+        }
+    }
+
+    /// Answers a decoded call; DOMAIN_FREE with RETRY if an interrupt waits before it is done.
     pub fn answer(&self, request: Request) -> Reply {
         let result = match request {
             Request::Map {
@@ -154,7 +167,9 @@ impl<'a, O: Outside, G: GuestMemory> Calls<'a, O, G> {
             Request::Features => return self.features,
             Request::DeviceInfo { endpoint } => self.device_info(endpoint),
             Request::DomainAlloc { flags } => self.dma.alloc(kind(flags)).map(one),
-            Request::DomainFree { domain } => self.dma.free(domain).map(nothing),
+            Request::DomainFree { domain } => {
+                return self.free(domain).unwrap_or(Reply::status(Status::Retry));
+            }
             Request::Attach { domain, endpoint } => self.dma.attach(domain, endpoint).map(nothing),
             Request::Detach { domain, endpoint } => self.dma.detach(domain, endpoint).map(nothing),
             Request::PowerSet { endpoint, state } => {

@@ -109,6 +109,9 @@ impl<O: Outside, G: GuestMemory> Calls<'_, O, G> {
             let Some((run, first, size)) = adjoining(rest, most).filter(|_| left != 0) else {
                 break;
             };
+            if done.entries != 0 && self.dma.outside().interrupted() {
+                break;
+            }
             let step = self.dma.unmap_limited(domain, first, size, true, left);
             if step.result.is_err() && step.bytes == 0 && run.len() > 1 {
                 together = false;
@@ -127,7 +130,8 @@ impl<O: Outside, G: GuestMemory> Calls<'_, O, G> {
         done
     }
 
-    /// Reads the list chunk by chunk, each entry once, and hands the chunks on until one stops.
+    /// Reads the list chunk by chunk, each entry once, and hands the chunks on until one stops or an
+    /// interrupt waits.
     fn walk(
         &self,
         page: u64,
@@ -153,7 +157,7 @@ impl<O: Outside, G: GuestMemory> Calls<'_, O, G> {
             done.add(step.entries, step.bytes, step.leaves);
             done.extra = step.extra;
             done.result = step.result;
-            if (step.entries as usize) < part.len() {
+            if (step.entries as usize) < part.len() || self.dma.outside().interrupted() {
                 break;
             }
         }

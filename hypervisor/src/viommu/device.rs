@@ -7,7 +7,7 @@ use super::spec::{
     CONFIG_BYPASS, Config, Fault, INTERRUPT_CONFIG, INTERRUPT_USED, PROBE_SIZE, feature, register,
     status,
 };
-use crate::dma::{GuestMemory, Outside, VmDma};
+use crate::dma::{Freed, GuestMemory, Outside, VmDma};
 use stagegate_abi::{Event, EventFlags};
 use zerocopy::IntoBytes;
 
@@ -126,7 +126,7 @@ impl<'a, O: Outside, G: GuestMemory> Viommu<'a, O, G> {
             Action::Reset => {
                 state.in_flight = None;
                 self.dma.detach_implicit();
-                false
+                self.dma.tidy() == Freed::Part
             }
             Action::Notify(queue) => self.notify(state, queue as usize),
         }

@@ -7,7 +7,7 @@ use super::spec::{
     ATTACH_BYPASS, Attach, Detach, INTERRUPT_USED, MAP_MMIO, MAP_READ, MAP_WRITE, Map, PROBE_SIZE,
     PROPERTY_RESV_MEM, Probe, RESV_MEM_MSI, RequestStatus, ResvMem, Unmap, request,
 };
-use crate::dma::{DomainKind, Error, GuestMemory, Outside, Progress};
+use crate::dma::{DomainKind, Error, Freed, GuestMemory, Outside, Progress};
 use arrayvec::ArrayVec;
 use stagegate_abi::{LEAVES_PER_CALL, Prot};
 use zerocopy::{FromBytes, IntoBytes};
@@ -88,7 +88,8 @@ fn parse<T: FromBytes>(buffer: &RequestBuffer) -> Option<T> {
 }
 
 impl<O: Outside, G: GuestMemory> Viommu<'_, O, G> {
-    /// Serves the request queue within one bound on work. Returns whether there is more to do.
+    /// Serves the request queue within one bound on work, or until an interrupt waits. Returns whether
+    /// there is more to do.
     pub(super) fn serve(&self, state: &mut State) -> Result<bool, Broken> {
         let State {
             registers,
@@ -100,6 +101,10 @@ impl<O: Outside, G: GuestMemory> Viommu<'_, O, G> {
         if !queue.ready {
             return Ok(false);
         }
+        // Before the next request may want the ids and the memory of domains that went.
+        if self.dma.tidy() == Freed::Part {
+            return Ok(true);
+        }
         let mut shared = Shared::new();
         let result = self.serve_queue(queue, in_flight, &mut shared);
         // Whatever happened: what was unmapped is invalidated before we leave.
@@ -109,7 +114,7 @@ impl<O: Outside, G: GuestMemory> Viommu<'_, O, G> {
         if queue.publish(self.memory)? {
             registers.interrupt_status |= INTERRUPT_USED;
         }
-        Ok(again)
+        Ok(self.dma.tidy() == Freed::Part || again)
     }
 
     fn serve_queue(
@@ -139,7 +144,7 @@ impl<O: Outside, G: GuestMemory> Viommu<'_, O, G> {
                     return Ok(true);
                 }
             }
-            if budget <= REQUEST_COST {
+            if budget <= REQUEST_COST || self.dma.outside().interrupted() {
                 break;
             }
         }
@@ -304,8 +309,10 @@ impl<O: Outside, G: GuestMemory> Viommu<'_, O, G> {
             // Found so before; another CPU has mapped since.
             _ => {}
         }
+        let before = current.done;
         while current.done < size {
-            if *budget == 0 {
+            let further = current.done != before;
+            if *budget == 0 || further && self.dma.outside().interrupted() {
                 return Outcome::More;
             }
             let Progress {

@@ -1,7 +1,7 @@
 use super::spec::*;
 use super::*;
 use crate::dma::testing::*;
-use crate::dma::{Policy, VmDma};
+use crate::dma::{Error, Policy, VmDma};
 use proptest::prelude::*;
 use stagegate_abi::{Event, EventFlags, EventReason};
 use std::boxed::Box;
@@ -311,6 +311,44 @@ fn long_requests_take_several_traps_and_are_read_once() {
 }
 
 #[test]
+fn interrupts_come_between_requests_and_between_the_tables_of_a_domain() {
+    let mut driver = Driver::new();
+    driver.attach(1, 0x8, 0);
+    driver.dma.outside().patience.store(1, Ordering::Relaxed);
+    for n in 1..=30 {
+        let request = map_request(n * BLOCK, PAGE, RAM, RW);
+        driver.queue(request.as_bytes(), 4);
+    }
+    assert_eq!(driver.kick(), 30, "one request for each interrupt");
+    // Unmapped bit by bit, holes and all.
+    let request = unmap_request(BLOCK, 3 * BLOCK - 1);
+    let at = driver.queue(request.as_bytes(), 4);
+    assert!(driver.kick() > 100);
+    assert_eq!(driver.ram.get(at, 1), [OK]);
+    assert_eq!(translate(driver.dma, 1, 2 * BLOCK), None);
+    assert!(translate(driver.dma, 1, 3 * BLOCK).is_some());
+    // The last endpoint leaves, and what is left of the domain goes before the next request.
+    let leave = Detach {
+        head: [request::DETACH, 0, 0, 0],
+        domain: 1,
+        endpoint: 0x8,
+        reserved: [0; 8],
+    };
+    let at = driver.queue(leave.as_bytes(), 4);
+    assert!(driver.kick() > 10);
+    assert_eq!(driver.ram.get(at, 1), [OK]);
+    assert_eq!(driver.attach(1, 0x8, 0), OK);
+    // A reset takes as long.
+    for n in 1..=30 {
+        assert_eq!(driver.map(n * BLOCK, PAGE, RAM, RW), OK);
+    }
+    let reset = || driver.device.write(register::STATUS, 4, 0).again;
+    let times = (1..).find(|_| !reset());
+    assert!(times > Some(10), "{times:?}");
+    assert_eq!(driver.dma.sync(1), Err(Error::NoDomain(1)));
+}
+
+#[test]
 fn a_map_that_fails_half_way_leaves_nothing() {
     let mut driver = Driver::new();
     driver.attach(1, 0x8, 0);
@@ -519,6 +557,6 @@ proptest! {
             let _ = driver.device.write(register::QUEUE_NOTIFY, 4, 0);
             let _ = driver.device.deliver();
         }
-        driver.dma.stop().unwrap();
+        driver.dma.stop(|| ()).unwrap();
     }
 }

@@ -65,9 +65,12 @@ fn foreign(me: VcpuRef, function: u32, frame: &mut Frame) {
     }
     match me.vm.dma.get() {
         Some(dma) if hypercall::is_ours(u64::from(function)) => {
-            if let Some(registers) = frame.x.first_chunk() {
-                let Reply(words) = dma.calls().handle(registers);
-                frame.x[..4].copy_from_slice(&words);
+            let Some(registers) = frame.x.first_chunk() else {
+                return;
+            };
+            match dma.calls().handle(registers) {
+                Some(Reply(words)) => frame.x[..4].copy_from_slice(&words),
+                None => outcome::again(),
             }
         }
         _ => frame.x[0] = NOT_SUPPORTED,

@@ -16,6 +16,12 @@ pub fn skip() {
     spsr_el2::write(inject::executed(spsr_el2::read()));
 }
 
+/// The guest is to make its call once more, after what waits for this CPU. The
+/// saved address points behind the instruction, HVC or SMC.
+pub fn again() {
+    elr_el2::write(elr_el2::read().wrapping_sub(4));
+}
+
 /// Makes the guest take an exception at EL1.
 pub fn raise(exception: Exception) {
     let taken = inject::take(

@@ -3,9 +3,9 @@
 //! A hypercall and a register read of the virtual interrupt controller are the
 //! exits that count; both stay on the straight path of this file.
 
-use super::outcome::{crash, raise, restart, skip};
+use super::outcome::{again, crash, raise, restart, skip};
 use super::{calls, mmio};
-use crate::arch::regs::{self, elr_el2, far_el2, hpfar_el2};
+use crate::arch::regs::{self, far_el2, hpfar_el2};
 use crate::arch::vectors::{CallFrame, Frame};
 use crate::hypercall;
 use crate::machine::vm::VcpuRef;
@@ -68,8 +68,7 @@ fn dispatch(me: VcpuRef, frame: &mut Frame, syndrome: u64) {
             mmio::instruction_abort(me, abort.ipa, abort.va.unwrap_or(0));
         }
         Exit::Hvc { .. } => {
-            // The saved address already points behind the instruction.
-            elr_el2::write(elr_el2::read().wrapping_sub(4));
+            again();
             raise(Exception::Undefined);
         }
         Exit::Smc { .. } | Exit::Undefined(_) | Exit::Aarch32Cp { .. } => {

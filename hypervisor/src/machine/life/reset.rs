@@ -17,11 +17,13 @@ use crate::viommu::Viommu;
 /// memory zero.
 pub fn clean(vm: &Vm) {
     let name = vm.name;
+    // This CPU may be the one that SMMUs, console and alarms call.
+    let between = irq::take_pending;
     reset_devices(vm);
     let cpus: Vec<u16> = vm.vcpus.iter().map(|vcpu| vcpu.cpu as u16).collect();
     vm.messages.iter().for_each(|messages| messages.stop(&cpus));
     if let Some(dma) = vm.dma.get() {
-        if dma.core.stop().is_err() {
+        if dma.core.stop(between).is_err() {
             log::error!("{name}: an SMMU does not let go of a device");
         }
         dma.viommu.iter().for_each(Viommu::reset);
@@ -35,8 +37,7 @@ pub fn clean(vm: &Vm) {
     }
     interrupts::release(vm);
     vm.vgic.reset();
-    // This CPU may be the one that SMMUs, console and alarms call.
-    vm.space.ram.scrub(irq::take_pending);
+    vm.space.ram.scrub(between);
 }
 
 /// Emulated and assigned devices, and the console's line: as at power-on.

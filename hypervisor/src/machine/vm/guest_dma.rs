@@ -14,6 +14,7 @@ use stagegate_abi::{Event as Report, EventFlags, EventReason, PowerState, SmmuPo
 use super::masters::Master;
 use super::ram::GuestRam;
 use super::space::AddressSpace;
+use crate::arch::regs;
 use crate::arch::tables::TableMemory;
 use crate::dma::{
     DomainKey, EndpointInfo, Extent, ExtentKind, Fixed, GuestMemory, HardwareError, Join, Joins,
@@ -212,6 +213,11 @@ impl Outside for Side {
             pa: Pa(extent.start()),
             len: extent.len(),
         })
+    }
+
+    #[inline(always)]
+    fn interrupted(&self) -> bool {
+        regs::interrupt_waits()
     }
 
     fn lookup(&self, ipa: Ipa) -> Option<Extent> {

@@ -53,59 +53,109 @@ fn range(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
 }
 
 /// A full list of pieces of two pages, none of which adjoins the next.
-fn list(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
-    let count = u64::from(LIST_MAX);
-    let piece = BYTES / count;
-    let fill = |address: &dyn Fn(u64) -> u64| {
-        for entry in 0..count {
-            cpu::write64(page(1) + entry * 16, address(entry));
-            cpu::write64(page(1) + entry * 16 + 8, piece);
-        }
-    };
-    fill(&|entry| IPA + (count - entry) * 2 * piece);
-    let map = Request::MapSg {
-        domain,
-        iova: IOVA,
-        list: page(1),
-        count: LIST_MAX,
-        prot: rw(),
-    };
-    timed(stagegate, "map_sg", map, count)?;
-    fill(&|entry| IOVA + (count - 1 - entry) * piece);
-    let unmap = Request::UnmapSg {
-        domain,
-        list: page(1),
-        count: LIST_MAX,
-        flags: UnmapFlags::empty(),
-    };
-    timed(stagegate, "unmap_sg", unmap, count)
+pub struct List {
+    /// What an entry names.
+    address: fn(u64) -> u64,
+    /// The call in this domain, for so many entries, after so many bytes.
+    request: fn(u32, u32, u64) -> Request,
+    domain: u32,
 }
 
-/// A full page of entries far apart: each needs two tables of its own.
-fn batch(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
-    for (name, op, prot, ipa) in [("batch_map", 1, rw().bits(), IPA), ("batch_unmap", 2, 0, 0)] {
-        for entry in 0..u64::from(BATCH_MAX) {
-            let at = page(1) + entry * 32;
-            cpu::write64(at, op | u64::from(prot) << 16 | u64::from(domain) << 32);
-            cpu::write64(at + 8, (16 + entry) * TOP);
-            cpu::write64(at + 16, ipa);
-            cpu::write64(at + 24, 4096);
-        }
-        let request = Request::Batch {
-            page: page(1),
-            count: BATCH_MAX,
-            first: 0,
-        };
-        timed(stagegate, name, request, u64::from(BATCH_MAX))?;
+impl List {
+    /// The call for `count` entries of the page, after so many bytes of others.
+    pub fn call(&self, count: u32, bytes: u64) -> Request {
+        (self.request)(self.domain, count, bytes)
+    }
+}
+
+const PIECES: u64 = LIST_MAX as u64;
+const PIECE: u64 = BYTES / PIECES;
+
+/// One to map such a list, and one to unmap it.
+pub fn lists(domain: u32) -> [(&'static str, List); 2] {
+    let map = List {
+        address: |entry| IPA + (PIECES - entry) * 2 * PIECE,
+        request: |domain, count, bytes| Request::MapSg {
+            domain,
+            iova: IOVA + bytes,
+            list: page(1),
+            count,
+            prot: rw(),
+        },
+        domain,
+    };
+    let unmap = List {
+        address: |entry| IOVA + (PIECES - 1 - entry) * PIECE,
+        request: |domain, count, _| Request::UnmapSg {
+            domain,
+            list: page(1),
+            count,
+            flags: UnmapFlags::empty(),
+        },
+        domain,
+    };
+    [("map_sg", map), ("unmap_sg", unmap)]
+}
+
+/// Writes the list from entry `first` on; how many entries those are.
+pub fn fill(list: &List, first: u32) -> u32 {
+    for (at, entry) in (u64::from(first)..PIECES).enumerate() {
+        let at = page(1) + at as u64 * 16;
+        cpu::write64(at, (list.address)(entry));
+        cpu::write64(at + 8, PIECE);
+    }
+    LIST_MAX - first
+}
+
+fn list(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+    for (name, list) in lists(domain) {
+        let count = fill(&list, 0);
+        timed(stagegate, name, list.call(count, 0), PIECES)?;
     }
     Ok(())
 }
 
-/// Maps single pages until there are no table pages left; then the domain goes.
-fn free(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+/// A full page of entries far apart, each of which needs two tables of its own:
+/// to map them, or to unmap them. The call from entry `first` on.
+pub fn batch_page(domain: u32, map: bool) -> impl Fn(u32) -> Request {
+    let (op, prot, ipa) = match map {
+        true => (1, rw().bits(), IPA),
+        false => (2, 0, 0),
+    };
+    for entry in 0..u64::from(BATCH_MAX) {
+        let at = page(1) + entry * 32;
+        cpu::write64(at, op | u64::from(prot) << 16 | u64::from(domain) << 32);
+        cpu::write64(at + 8, (16 + entry) * TOP);
+        cpu::write64(at + 16, ipa);
+        cpu::write64(at + 24, 4096);
+    }
+    |first| Request::Batch {
+        page: page(1),
+        count: BATCH_MAX,
+        first,
+    }
+}
+
+pub const BATCHES: [(&str, bool); 2] = [("batch_map", true), ("batch_unmap", false)];
+
+fn batch(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+    for (name, map) in BATCHES {
+        let request = batch_page(domain, map)(0);
+        timed(stagegate, name, request, BATCH_MAX.into())?;
+    }
+    Ok(())
+}
+
+/// Maps single pages until there are no table pages left.
+pub fn many_tables(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
     let one = |n: u64| stagegate.map(domain, 256 * TOP + n * TABLE, IPA, 4096, rw());
     let made = (0..1024).take_while(|n| one(*n).is_ok()).count();
     check!(made > 256, "tables that a domain may have", made);
+    Ok(())
+}
+
+fn free(stagegate: &Stagegate<Hvc>, domain: u32) -> Outcome {
+    many_tables(stagegate, domain)?;
     detach(stagegate, domain)?;
     timed(stagegate, "domain_free", Request::DomainFree { domain }, 0)
 }

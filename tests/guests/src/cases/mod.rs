@@ -8,6 +8,7 @@ mod dma;
 mod gic;
 mod hostile;
 mod hypercall;
+mod interrupted;
 mod memory;
 mod messages;
 mod power;
@@ -89,7 +90,7 @@ pub fn need_three_cpus() -> Outcome {
     }
 }
 
-const GROUPS: [&[Case]; 15] = [
+const GROUPS: [&[Case]; 16] = [
     psci::CASES,
     gic::CASES,
     timer::CASES,
@@ -97,6 +98,7 @@ const GROUPS: [&[Case]; 15] = [
     hypercall::CASES,
     dma::CASES,
     bound::CASES,
+    interrupted::CASES,
     messages::CASES,
     config::CASES,
     memory::CASES,
