@@ -135,6 +135,49 @@ fn a_vm_that_ends_keeps_nothing_awake() {
     );
 }
 
+/// A function-level reset takes 100 ms, and the CPU that waits for it is the one
+/// that has the alarm. The SMMU sleeps before the function is looked at again.
+#[test]
+fn a_function_that_is_reset_keeps_nothing_awake() {
+    let machine = machine(&[]).trace(["pci_cfg_read", "pci_cfg_write"]);
+    let machine = machine.args(["-device", "nvme,serial=reset,addr=06.0"]);
+    let mut setup = ok(Setup::new(machine));
+    let kernel = ok(setup.module(&ok(cases::image())));
+    setup.overlay(ok(Template::named("clock-gate")));
+    let vm = cases::with_devices(&kernel, "config-hold", &[6]);
+    setup.vms(&[VmSpec {
+        more: vm.more.replace("hypercall", "pci-pm"),
+        ..vm
+    }]);
+    let mut running = ok(setup.start(&dir("gating-reset")));
+    let active = running
+        .console
+        .expect_from(cases::NAME, "ABOUT config-hold", LIMIT);
+    let active = epoch_us(ok(active).at);
+    // The operator stops it.
+    ok(running.console.send(b"\x010s1"));
+    let finished = ok(running.finish(LIMIT));
+    let trace = &finished.trace;
+    let find = |from: usize, is: &dyn Fn(&Event) -> bool| {
+        let found = trace[from..].iter().position(is);
+        found.map(|index| from + index)
+    };
+    let started = find(0, &|e| {
+        let reset = || e.number("<-").is_some_and(|value| value & 0x8000 != 0);
+        e.at_us > active && e.name == "pci_cfg_write" && reset()
+    });
+    let started = started.expect("no function-level reset");
+    let asleep = gates::movements(trace, SMMU);
+    let asleep = asleep.iter().find(|g| g.index > started && !g.open);
+    let looked = find(started, &|e| {
+        e.name == "pci_cfg_read" && e.number("@") == Some(0)
+    });
+    assert!(
+        asleep.is_some_and(|gate| looked.is_some_and(|at| gate.index < at)),
+        "reset at {started}, asleep {asleep:?}, looked at {looked:?}"
+    );
+}
+
 /// Invalidations among the commands.
 fn commands<'t>(events: &'t [Event], what: &str) -> Vec<&'t str> {
     let commands = events.iter().filter(|e| e.name == "smmuv3_cmdq_opcode");

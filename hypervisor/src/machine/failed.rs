@@ -47,7 +47,7 @@ pub fn abandon() {
         core::hint::spin_loop();
     }
     if let Some(pci) = &me.vm.devices.pci {
-        pci.silence(&me.vm.pci_side());
+        pci.silence(&me.vm.pci_side(|| ()));
     }
     for master in &me.vm.masters {
         master.abandon();

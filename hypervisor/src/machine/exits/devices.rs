@@ -3,47 +3,66 @@
 
 use crate::guest::{Range, map};
 use crate::machine::board::console;
+use crate::machine::irq;
 use crate::machine::vm::VcpuRef;
 use crate::machine::vm::Vm;
 use crate::machine::vm::guest_dma::Side;
 use crate::machine::vm::ram::GuestRam;
 use crate::viommu::Viommu;
 
-/// Outcome of a store.
+/// Outcome of a load.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Stored {
-    /// The device took it.
-    Done,
-    /// There is more to do: the guest runs the instruction again.
+pub enum Loaded {
+    /// What was read.
+    Value(u64),
+    /// Others are in the way: the guest runs the instruction again.
     Again,
     /// No device there.
     Nothing,
 }
 
-/// Reads `size` bytes at `ipa`; `None` if nothing is there.
-pub fn read(me: VcpuRef, ipa: u64, size: u8) -> Option<u64> {
+/// Outcome of a store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// The device took it.
+    Done,
+    /// There is more to do, or others are in the way: the guest runs the
+    /// instruction again.
+    Again,
+    /// No device there.
+    Nothing,
+}
+
+/// Reads `size` bytes at `ipa`.
+pub fn read(me: VcpuRef, ipa: u64, size: u8) -> Loaded {
     let vm = me.vm;
     if let (Some(pci), Some(offset)) = (&vm.devices.pci, within(map::PCI_ECAM, ipa)) {
-        return Some(pci.load(offset as u64, size));
+        let value = pci.load(offset as u64, size);
+        return value.map_or(Loaded::Again, Loaded::Value);
     }
     if let (Some(viommu), Some(offset)) = (viommu(vm), within(map::VIRTIO_IOMMU, ipa)) {
-        return Some(viommu.read(offset as u64, size));
+        return Loaded::Value(viommu.read(offset as u64, size));
     }
     if let (Some(messages), Some(offset)) = (&vm.messages, within(map::GICV2M, ipa)) {
-        return Some(messages.frame.read(offset).into());
+        return Loaded::Value(messages.frame.read(offset).into());
     }
-    let offset = within(map::UART, ipa)?;
+    let Some(offset) = within(map::UART, ipa) else {
+        return Loaded::Nothing;
+    };
     let (value, outcome) = vm.devices.uart.read(offset, |high| vm.uart_line(high));
     vm.kick(outcome.line.unwrap_or_default().without(me.index));
-    Some(u64::from(value))
+    Loaded::Value(value.into())
 }
 
 /// Writes `size` bytes at `ipa`.
 pub fn write(me: VcpuRef, ipa: u64, size: u8, value: u64) -> Stored {
     let vm = me.vm;
     if let (Some(pci), Some(offset)) = (&vm.devices.pci, within(map::PCI_ECAM, ipa)) {
-        pci.store(&mut vm.pci_side(), offset as u64, size, value);
-        return Stored::Done;
+        let mut side = vm.pci_side(irq::take_pending);
+        return match pci.store(&mut side, offset as u64, size, value) {
+            Some(()) => Stored::Done,
+            None => Stored::Again,
+        };
     }
     if let (Some(viommu), Some(offset)) = (viommu(vm), within(map::VIRTIO_IOMMU, ipa)) {
         let written = viommu.write(offset as u64, size, value);

@@ -1,7 +1,7 @@
 //! Accesses to addresses that stage 2 does not map: emulated devices, or a
 //! guest that aims at nothing.
 
-use super::devices::{self, Stored};
+use super::devices::{self, Loaded, Stored};
 use super::outcome;
 use crate::arch::regs::{self, far_el2, hpfar_el2};
 use crate::arch::vectors::Frame;
@@ -74,7 +74,7 @@ pub fn data_abort(me: VcpuRef, frame: &mut Frame, abort: &DataAbort) {
                 frame.set(access.reg, access.load(value));
                 true
             }
-            Loaded::Retry => return,
+            Loaded::Again => return,
             Loaded::Nothing => false,
         }
     };
@@ -83,15 +83,6 @@ pub fn data_abort(me: VcpuRef, frame: &mut Frame, abort: &DataAbort) {
     } else {
         nowhere(me, frame, abort)
     }
-}
-
-/// Outcome of a load.
-enum Loaded {
-    Value(u64),
-    /// Run the instruction again.
-    Retry,
-    /// No device there.
-    Nothing,
 }
 
 #[inline]
@@ -109,14 +100,11 @@ fn load(me: VcpuRef, ipa: u64, access: Access) -> Loaded {
             Read::Retry(kick) => {
                 vm.kick(kick.without(me.index));
                 irq::take_pending();
-                Loaded::Retry
+                Loaded::Again
             }
         };
     }
-    match devices::read(me, ipa, access.size) {
-        Some(value) => Loaded::Value(value),
-        None => Loaded::Nothing,
-    }
+    devices::read(me, ipa, access.size)
 }
 
 #[inline]

@@ -19,7 +19,7 @@ pub fn clean(vm: &Vm) {
     let name = vm.name;
     // This CPU may be the one that SMMUs, console and alarms call.
     let between = irq::take_pending;
-    reset_devices(vm);
+    reset_devices(vm, between);
     let cpus: Vec<u16> = vm.vcpus.iter().map(|vcpu| vcpu.cpu as u16).collect();
     vm.messages.iter().for_each(|messages| messages.stop(&cpus));
     if let Some(dma) = vm.dma.get() {
@@ -41,9 +41,9 @@ pub fn clean(vm: &Vm) {
 }
 
 /// Emulated and assigned devices, and the console's line: as at power-on.
-fn reset_devices(vm: &Vm) {
+fn reset_devices(vm: &Vm, between: fn()) {
     if let Some(pci) = &vm.devices.pci {
-        pci.reset(&mut vm.pci_side());
+        pci.reset(&mut vm.pci_side(between));
     }
     let outcome = vm.devices.uart.reset(|high| vm.uart_line(high));
     vm.kick(outcome.line.unwrap_or_default());

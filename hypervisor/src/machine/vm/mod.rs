@@ -145,11 +145,13 @@ impl VcpuRef {
 }
 
 impl Vm {
-    /// Itself as its host bridge has effects on it.
-    pub fn pci_side(&self) -> pci::Side<'_> {
+    /// Itself as its host bridge has effects on it; `meanwhile` is called while a
+    /// function is waited for.
+    pub fn pci_side(&self, meanwhile: fn()) -> pci::Side<'_> {
         pci::Side {
             space: &self.space,
             masters: &self.masters,
+            meanwhile,
         }
     }
 

@@ -79,20 +79,25 @@ impl VmHost {
             .map(|f| f.virtual_rid)
     }
 
-    /// A load in the configuration window.
-    pub fn load(&self, offset: u64, size: u8) -> u64 {
-        self.physical().map_or(u64::MAX, |host| {
-            self.bridge.lock().load(&host.ecam, offset, size.into())
-        })
+    /// A load in the configuration window. `None` while another CPU of the VM
+    /// is at work there, which may take long if a function is waited for.
+    pub fn load(&self, offset: u64, size: u8) -> Option<u64> {
+        let Some(host) = self.physical() else {
+            return Some(u64::MAX);
+        };
+        let bridge = self.bridge.try_lock()?;
+        Some(bridge.load(&host.ecam, offset, size.into()))
     }
 
     /// A store in the configuration window. One that would wake a master whose
     /// supplier does not come up is not performed; the guest reads that back.
-    pub fn store(&self, side: &mut Side<'_>, offset: u64, size: u8, value: u64) {
+    /// `None` as for a load.
+    pub fn store(&self, side: &mut Side<'_>, offset: u64, size: u8, value: u64) -> Option<()> {
         if let Some(host) = self.physical() {
-            let mut bridge = self.bridge.lock();
+            let mut bridge = self.bridge.try_lock()?;
             let _denied = bridge.store(&host.ecam, offset, size.into(), value, side);
         }
+        Some(())
     }
 
     /// The VM does not run: every function quiet, reset, and as at power-on.
@@ -128,6 +133,9 @@ pub struct Side<'a> {
     pub space: &'a AddressSpace,
     /// The functions among them wake and sleep.
     pub masters: &'a [Master],
+    /// Called again and again while a function is waited for. It must not look
+    /// at the bridge, which is locked then.
+    pub meanwhile: fn(),
 }
 
 impl Side<'_> {
@@ -140,6 +148,7 @@ impl Delay for Side<'_> {
     fn delay_us(&self, micros: u32) {
         let end = timer::now_ns().saturating_add(u64::from(micros) * 1000);
         while timer::now_ns() < end {
+            (self.meanwhile)();
             core::hint::spin_loop();
         }
     }
