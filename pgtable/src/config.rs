@@ -2,6 +2,7 @@
 
 use crate::desc::{NORMAL, NORMAL_FWB, leaf_bits, memattr};
 use crate::geometry::{Geo, LAST};
+use crate::size::encode_size;
 use crate::{Attrs, Error};
 
 /// Page size.
@@ -274,15 +275,7 @@ impl Config {
     /// `PS` of VTCR_EL2, `S2PS` of an STE, `PASize` of an SMMUv2 TCR2.
     #[must_use]
     pub const fn ps(&self) -> u32 {
-        match self.pa_bits {
-            32 => 0,
-            36 => 1,
-            40 => 2,
-            42 => 3,
-            44 => 4,
-            48 => 5,
-            _ => 6,
-        }
+        encode_size(self.pa_bits as u8)
     }
 
     /// `IRGN0`, `ORGN0` of the walks, one code for both: write-back, read-

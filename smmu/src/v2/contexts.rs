@@ -1,13 +1,14 @@
 //! Contexts of this family: a bank, its VMID and the tables it walks.
 
 use super::features::Features;
-use super::spec::{Page, bank, encode_size, gr1};
+use super::spec::{Page, bank, gr1};
 use super::window::Window;
 use crate::error::Error;
 use crate::outside::Registers;
 use crate::power::Powered;
 use crate::types::{ContextId, Stage2, Vmid};
 use alloc::vec::Vec;
+use pgtable::encode_size;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context {

@@ -1,10 +1,11 @@
 //! What the identification registers say (IHI 0062, 10.6.7 to 10.6.14).
 
 use super::implementation::Quirks;
-use super::spec::{bits, decode_size, gr0};
+use super::spec::{bits, gr0};
 use crate::error::Error;
 use crate::outside::Registers;
 use core::fmt;
+use pgtable::decode_size;
 
 /// The identification registers, read once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -210,27 +210,3 @@ pub const fn bits(value: u32, high: u32, low: u32) -> u32 {
     let mask = (1u64.wrapping_shl(width)).wrapping_sub(1) as u32;
     value.wrapping_shr(low) & mask
 }
-
-/// Address bits that ID2.IAS and ID2.OAS encode (IHI 0062, 10.6.9).
-pub const fn decode_size(field: u32) -> u8 {
-    match field {
-        0 => 32,
-        1 => 36,
-        2 => 40,
-        3 => 42,
-        4 => 44,
-        _ => 48,
-    }
-}
-
-/// TCR.PASize of so many address bits, rounded up.
-pub const fn encode_size(bits: u8) -> u32 {
-    match bits {
-        0..=32 => 0,
-        33..=36 => 1,
-        37..=40 => 2,
-        41..=42 => 3,
-        43..=44 => 4,
-        _ => 5,
-    }
-}

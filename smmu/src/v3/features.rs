@@ -1,9 +1,10 @@
 //! What the identification registers say (IHI 0070, 6.3.1 to 6.3.8).
 
-use super::spec::{bits, regs, ste::decode_pa_bits};
+use super::spec::{bits, regs};
 use crate::error::Error;
 use crate::outside::Registers;
 use core::fmt;
+use pgtable::decode_size;
 
 /// The identification registers, read once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +111,7 @@ impl Features {
             evtq_log2: bits(idr1, 20, 16).min(19) as u8,
             range_invalidation: bits(idr3, 10, 10) == 1,
             fwb: bits(idr3, 8, 8) == 1,
-            pa_bits: decode_pa_bits(bits(idr5, 2, 0) as u8),
+            pa_bits: decode_size(bits(idr5, 2, 0) as u32),
             granules,
         })
     }

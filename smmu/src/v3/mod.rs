@@ -36,7 +36,7 @@ use invalidate::Speller;
 use queue::{CommandQueue, Env};
 use spec::command::{Command, Words};
 use spec::regs::{self, gerror};
-use spec::ste::{self, Ste};
+use spec::ste::Ste;
 use stream::StreamTable;
 
 /// One SMMUv3.
@@ -143,7 +143,11 @@ impl<'a, R: Registers> V3<'a, R> {
             StreamAction::Translate(context) => {
                 let context = self.contexts.get(context)?;
                 let bits = context.tables.pa_bits.min(self.features.pa_bits);
-                Ste::stage2(&context.tables, context.vmid, ste::encode_pa_bits(bits))
+                Ste::stage2(
+                    &context.tables,
+                    context.vmid,
+                    pgtable::encode_size(bits) as u8,
+                )
             }
         })
     }

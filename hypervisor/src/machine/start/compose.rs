@@ -5,7 +5,7 @@ use crate::machine::vm::messages::Messages;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use pgtable::{Access, Attrs, Config, Execute, Granule, MemoryType};
+use pgtable::{Access, Attrs, Config, Execute, Granule, MemoryType, decode_size};
 use platform::config::{GuestIommu, Inputs, Source as File, VmConfig};
 use platform::facts::{Board, GicKind};
 use platform::region::Region;
@@ -223,14 +223,9 @@ fn ram(bytes: u64, memory: &mut RamMap) -> Result<GuestRam, Stop> {
 }
 
 fn stage2() -> Result<Stage2, Stop> {
-    let pa_bits = match regs::id_register(7, 0) & 0xf {
-        0 => 32,
-        1 => 36,
-        2 => 40,
-        3 => 42,
-        4 => 44,
-        _ => 48,
-    };
+    // PARange; more than 48 bits take larger pages.
+    let range = (regs::id_register(7, 0) & 0xf) as u32;
+    let pa_bits = u32::from(decode_size(range).min(48));
     let config = Config::new(Granule::K4, IPA_BITS.min(pa_bits), pa_bits)
         .map_err(|_| Stop("no stage-2 tables for this CPU"))?;
     Stage2::new(config, TableMemory::unbounded()).map_err(|_| Stop("no memory for its tables"))

@@ -7,7 +7,8 @@ use crate::model::device::{Dma, Violation};
 use crate::model::tables::{Missing, Walker};
 use crate::model::tlb::TlbEntry;
 use crate::v2::Implementation;
-use crate::v2::spec::{bank, bits, cr0, decode_size, gfsr, gr1, stream};
+use crate::v2::spec::{bank, bits, cr0, gfsr, gr1, stream};
+use pgtable::decode_size;
 
 type End = (Dma, usize, Option<u16>);
 

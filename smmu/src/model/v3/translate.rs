@@ -6,6 +6,7 @@ use crate::model::tables::{Missing, Walker};
 use crate::model::tlb::TlbEntry;
 use crate::v3::spec::regs::{cr0, gbpa};
 use crate::v3::spec::{bits, event::id, ste};
+use pgtable::decode_size;
 use std::collections::BTreeMap;
 
 /// A word of every cached entry.
@@ -57,7 +58,7 @@ impl Inner {
             ipa_bits: 64 - bits(w2, 37, 32) as u32,
             granule,
             start: lowest - bits(w2, 39, 38).min(2) as u32,
-            pa_bits: ste::decode_pa_bits(bits(w2, 50, 48) as u8).min(self.nature.pa_bits) as u32,
+            pa_bits: decode_size(bits(w2, 50, 48) as u32).min(self.nature.pa_bits) as u32,
             // S2AFFD.
             access_flag: bits(w2, 53, 53) == 0,
         };

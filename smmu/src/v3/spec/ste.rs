@@ -73,33 +73,6 @@ const fn tg0(granule_shift: u8) -> u64 {
     }
 }
 
-/// Encodes an output size of `bits` as in STE.S2PS and IDR5.OAS; sizes in
-/// between round up, which the walker clips to its own.
-pub const fn encode_pa_bits(bits: u8) -> u8 {
-    match bits {
-        0..=32 => 0,
-        33..=36 => 1,
-        37..=40 => 2,
-        41..=42 => 3,
-        43..=44 => 4,
-        45..=48 => 5,
-        _ => 6,
-    }
-}
-
-/// Decodes STE.S2PS or IDR5.OAS.
-pub const fn decode_pa_bits(code: u8) -> u8 {
-    match code {
-        0 => 32,
-        1 => 36,
-        2 => 40,
-        3 => 42,
-        4 => 44,
-        5 => 48,
-        _ => 52,
-    }
-}
-
 /// A level-1 descriptor: `1 << (span - 1)` entries at `l2`.
 pub const fn l1_descriptor(l2: u64, span: u8) -> u64 {
     l2 & place(u64::MAX, 51, 6) | place(span as u64, 4, 0)
@@ -145,13 +118,6 @@ mod tests {
             assert_eq!(super::super::bits(w, 47, 46), tg);
             assert_eq!(super::super::bits(w, 39, 38), sl);
             assert_eq!(super::super::bits(w, 45, 40), 0b10_00_00);
-        }
-    }
-
-    #[test]
-    fn sizes_round_trip() {
-        for bits in [32, 36, 40, 42, 44, 48, 52] {
-            assert_eq!(decode_pa_bits(encode_pa_bits(bits)), bits);
         }
     }
 }
