@@ -133,6 +133,15 @@ fatal_\kind:
     b       park
     .endm
 
+    // From a guest, asynchronously.
+    .macro GUEST handler
+    .balign 128
+    SAVE
+    mov     x0, sp
+    bl      \handler
+    b       return_to_guest
+    .endm
+
     .section .text.vectors, "ax"
     .balign 2048
     .global vectors
@@ -160,42 +169,18 @@ vectors:
     mov     x0, sp
     bl      {guest_sync}
     b       return_to_guest
-    .balign 128
-    SAVE
-    mov     x0, sp
-    bl      {guest_irq}
-    b       return_to_guest
-    .balign 128
-    SAVE
-    mov     x0, sp
-    bl      {guest_irq}
-    b       return_to_guest
-    .balign 128
-    SAVE
-    mov     x0, sp
-    bl      {guest_serror}
-    b       return_to_guest
+    GUEST   {guest_irq}
+    GUEST   {guest_irq}             // FIQ
+    GUEST   {guest_serror}
     .balign 128                     // from a guest's AArch32 user space
     SAVE
     mrs     x1, esr_el2
     mov     x0, sp
     bl      {guest_sync}
     b       return_to_guest
-    .balign 128
-    SAVE
-    mov     x0, sp
-    bl      {guest_irq}
-    b       return_to_guest
-    .balign 128
-    SAVE
-    mov     x0, sp
-    bl      {guest_irq}
-    b       return_to_guest
-    .balign 128
-    SAVE
-    mov     x0, sp
-    bl      {guest_serror}
-    b       return_to_guest
+    GUEST   {guest_irq}
+    GUEST   {guest_irq}             // FIQ
+    GUEST   {guest_serror}
 
     // An access that was allowed to fail goes on; its stack is a good one, and
     // below its stack pointer there was nothing.
