@@ -6,6 +6,19 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 /// `GICD_IROUTER.Interrupt_Routing_Mode`: any CPU will do.
 pub(super) const ROUTE_ANY: u64 = 1 << 31;
 
+/// Index in `Vgic::spis` of the bank that holds a distributor's register in
+/// 0x080 to 0xcff; `None`: the private interrupts' own. One word of bits covers
+/// 32 interrupts, a word of bytes four, a word of two-bit fields sixteen.
+#[inline(always)]
+pub(super) const fn spi_word(offset: usize) -> Option<usize> {
+    let word = match offset {
+        ..0x400 => (offset & 0x7f) >> 2,
+        0x400..0xc00 => (offset & 0x3ff) >> 5,
+        _ => (offset & 0xff) >> 3,
+    };
+    word.checked_sub(1)
+}
+
 /// One bit, or one field, per interrupt. Everything is atomic: guest accesses
 /// from several CPUs, device emulation and physical interrupts all write here
 /// without a lock. `docs/interrupts.md` argues why nothing gets lost.

@@ -1,6 +1,6 @@
 //! Register reads.
 
-use super::bank::Bank;
+use super::bank::{Bank, spi_word};
 use super::types::bits;
 use super::{Kick, ListRegisters, MAX_VCPUS, Read, Region, Vcpu, Version, Vgic};
 use core::sync::atomic::AtomicU32;
@@ -97,14 +97,7 @@ impl Vgic {
     fn distributor(&self, vcpu: usize, offset: usize) -> Word {
         match (offset, self.version) {
             (0x080..0xd00, _) => {
-                // One word of bits covers 32 interrupts, a word of bytes four,
-                // a word of two-bit fields sixteen.
-                let index = match offset {
-                    0x080..0x400 => (offset & 0x7f) >> 2,
-                    0x400..0xc00 => (offset & 0x3ff) >> 5,
-                    _ => (offset & 0xff) >> 3,
-                };
-                match (index.checked_sub(1), self.version) {
+                match (spi_word(offset), self.version) {
                     (Some(spi), _) => match self.spis.get(spi) {
                         Some(bank) => self.banked(bank, Whose::Spi(spi), offset),
                         None => Word::Is(0),
@@ -232,7 +225,7 @@ impl Vgic {
         };
         let whose = match region {
             Region::Redistributors => Whose::Private(offset >> REDISTRIBUTOR_SHIFT),
-            Region::Distributor => match ((offset & 0x7f) >> 2).checked_sub(1) {
+            Region::Distributor => match spi_word(offset) {
                 Some(word) => Whose::Spi(word),
                 None => Whose::Private(vcpu),
             },

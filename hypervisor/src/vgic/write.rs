@@ -1,6 +1,6 @@
 //! Register writes.
 
-use super::bank::{Bank, ROUTE_ANY, take};
+use super::bank::{Bank, ROUTE_ANY, spi_word, take};
 use super::flush::settle;
 use super::read::{REDISTRIBUTOR_MASK, REDISTRIBUTOR_SHIFT, Whose};
 use super::types::bits;
@@ -52,12 +52,7 @@ impl Vgic {
     ) -> Effects {
         match (offset, self.version) {
             (0x080..0xd00, _) => {
-                let index = match offset {
-                    0x080..0x400 => (offset & 0x7f) >> 2,
-                    0x400..0xc00 => (offset & 0x3ff) >> 5,
-                    _ => (offset & 0xff) >> 3,
-                };
-                let found = match (index.checked_sub(1), self.version) {
+                let found = match (spi_word(offset), self.version) {
                     (Some(spi), _) => self.spis.get(spi).map(|b| (b, Whose::Spi(spi))),
                     (None, Version::V2) => self
                         .vcpus
