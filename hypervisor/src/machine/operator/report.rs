@@ -3,7 +3,7 @@
 //!
 //! No register of an SMMU is touched for this (P4).
 
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
 use smmu::power::{Account, State, Who};
 
@@ -24,14 +24,38 @@ fn masters() -> impl Iterator<Item = (&'static Vm, &'static Master)> {
 /// Nanoseconds as seconds with milliseconds.
 struct Seconds(u64);
 
-impl core::fmt::Display for Seconds {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(
-            f,
-            "{}.{:03}",
-            self.0 / 1_000_000_000,
-            self.0 / 1_000_000 % 1000
-        )
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0 / 1_000_000;
+        f.pad(&alloc::format!("{}.{:03}", ms / 1000, ms % 1000))
+    }
+}
+
+/// What an SMMU and a TBU account for alike, as columns of the table.
+struct Columns<'a>(&'a Account);
+
+impl fmt::Display for Columns<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let a = self.0;
+        for ns in [a.on_ns, a.idle_ns, a.gated_ns, a.off_ns] {
+            write!(f, "{:>9} ", Seconds(ns))?;
+        }
+        let (wakes, gates, kept) = (a.wakes, a.gates, a.deferrals_cancelled);
+        write!(f, "{wakes:>6} {gates:>5} {kept:>4}")
+    }
+}
+
+/// The same as fields of a line for programs, times in microseconds.
+struct Fields<'a>(&'a Account);
+
+impl fmt::Display for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let a = self.0;
+        let us = [a.on_ns, a.idle_ns, a.gated_ns, a.off_ns].map(|ns| ns / 1000);
+        let [on, idle, gated, off] = us;
+        let (wakes, gates, kept) = (a.wakes, a.gates, a.deferrals_cancelled);
+        write!(f, "on={on} idle={idle} gated={gated} off={off} ")?;
+        write!(f, "wakes={wakes} gates={gates} cancelled={kept}")
     }
 }
 
@@ -47,30 +71,18 @@ pub fn table() {
         let stats = unit.smmu.stats();
         let a = stats.account;
         print(format_args!(
-            "{:<24}  {:<8}{:>9} {:>9} {:>9} {:>9} {:>6} {:>5} {:>4} {:>6}\n",
+            "{:<24}  {:<8}{} {:>6}\n",
             unit.smmu.name(),
             stats.state.name(),
-            Seconds(a.on_ns),
-            Seconds(a.idle_ns),
-            Seconds(a.gated_ns),
-            Seconds(a.off_ns),
-            a.wakes,
-            a.gates,
-            a.deferrals_cancelled,
+            Columns(&a),
             a.invalidations_elided,
         ));
         for (name, state, a) in tbus(unit) {
             print(format_args!(
-                "  TBU {:<18}  {:<8}{:>9} {:>9} {:>9} {:>9} {:>6} {:>5} {:>4}\n",
+                "  TBU {:<18}  {:<8}{}\n",
                 name,
                 state.name(),
-                Seconds(a.on_ns),
-                Seconds(a.idle_ns),
-                Seconds(a.gated_ns),
-                Seconds(a.off_ns),
-                a.wakes,
-                a.gates,
-                a.deferrals_cancelled,
+                Columns(&a),
             ));
         }
         if let Some(error) = stats.last_error {
@@ -151,30 +163,15 @@ pub fn lines() {
         let (name, stats) = (unit.smmu.name(), unit.smmu.stats());
         let a = stats.account;
         print(format_args!(
-            "@sg smmu {name} on={} idle={} gated={} off={} wakes={} gates={} cancelled={} elided={} timeouts={} commands={} syncs={}\n",
-            a.on_ns / 1000,
-            a.idle_ns / 1000,
-            a.gated_ns / 1000,
-            a.off_ns / 1000,
-            a.wakes,
-            a.gates,
-            a.deferrals_cancelled,
+            "@sg smmu {name} {} elided={} timeouts={} commands={} syncs={}\n",
+            Fields(&a),
             a.invalidations_elided,
             a.sync_timeouts,
             stats.commands.0,
             stats.commands.1,
         ));
         for (tbu, _, a) in tbus(unit) {
-            print(format_args!(
-                "@sg tbu {tbu} smmu={name} on={} idle={} gated={} off={} wakes={} gates={} cancelled={}\n",
-                a.on_ns / 1000,
-                a.idle_ns / 1000,
-                a.gated_ns / 1000,
-                a.off_ns / 1000,
-                a.wakes,
-                a.gates,
-                a.deferrals_cancelled,
-            ));
+            print(format_args!("@sg tbu {tbu} smmu={name} {}\n", Fields(&a),));
         }
     }
     for (vm, master) in masters() {
