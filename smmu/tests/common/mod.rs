@@ -17,6 +17,23 @@ use std::sync::{Arc, Mutex};
 
 pub type ModelTable = pgtable::Table<pgtable::Arena<smmu::model::Cleaner>>;
 
+/// A test of each scenario that every architecture must pass.
+macro_rules! test_scenarios {
+    ($backend:ty) => {
+        $crate::common::test_scenarios!(
+            $backend: default_deny, devices_only, attach_and_detach, bypass_ends,
+            unmap_while_dma, deferred_gating, operation_holds, gate_and_wake, tbu_sleeps,
+            tbu_wakes_to_a_new_owner, stuck_sync, suspend_fails, resume_fails,
+            clock_does_not_stop, nothing_to_switch, faults_are_attributed, late_interrupt,
+            two_smmus, timeline_tells, domains_come_and_go, links_outlive_drivers,
+        );
+    };
+    ($backend:ty: $($name:ident),* $(,)?) => {
+        $(#[test] fn $name() { $crate::common::scenarios::$name::<$backend>(None); })*
+    };
+}
+pub(crate) use test_scenarios;
+
 /// An SMMU architecture under test: a model and the driver for it.
 pub trait Backend: 'static {
     type Model: Device + Clone + 'static;

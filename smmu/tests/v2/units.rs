@@ -104,36 +104,7 @@ fn tables_that_do_not_suit_are_refused() {
 
 #[test]
 fn several_cpus_sync_at_once() {
-    let rig = Rig::<Two>::new(setup(None));
-    let guests: Vec<_> = (0..4).map(|n| rig.guest(&[n], 0)).collect();
-    guests[0].active().unwrap();
-    std::thread::scope(|scope| {
-        for (n, guest) in guests.iter().enumerate() {
-            let (smmu, model, table, domain) =
-                (&rig.smmu, &rig.model, guest.table.clone(), guest.domain);
-            let pa = PA + n as u64 * 0x10_0000;
-            scope.spawn(move || {
-                for turn in 0..40u64 {
-                    let ipa = IPA + (turn % 5) * PAGE;
-                    model.permit(pa);
-                    let attrs = pgtable::Attrs::DMA;
-                    table
-                        .map(pgtable::Ipa(ipa), pgtable::Pa(pa), PAGE, attrs)
-                        .unwrap();
-                    assert_eq!(model.dma(n as u32, ipa, true), Dma::Reached(pa));
-                    let detached = table.unmap(pgtable::Ipa(ipa), PAGE).unwrap();
-                    table
-                        .release(detached, |stale| {
-                            smmu.invalidate(domain, &[stale.into()]).map(drop)
-                        })
-                        .unwrap();
-                    model.forbid(pa);
-                    assert_eq!(model.dma(n as u32, ipa, true), Dma::Terminated);
-                }
-            });
-        }
-    });
-    rig.check();
+    s::several_cpus_at_once::<Two>(setup(None));
 }
 
 #[test]

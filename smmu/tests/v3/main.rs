@@ -41,36 +41,12 @@ impl Backend for Three {
     }
 }
 
-macro_rules! scenarios {
-    ($($name:ident),* $(,)?) => {
-        $(#[test] fn $name() { s::$name::<Three>(None); })*
-    };
-}
+common::test_scenarios!(Three);
 
-scenarios!(
-    default_deny,
-    devices_only,
-    attach_and_detach,
-    bypass_ends,
-    unmap_while_dma,
-    deferred_gating,
-    operation_holds,
-    gate_and_wake,
-    tbu_sleeps,
-    tbu_meets_strangers,
-    tbu_wakes_to_a_new_owner,
-    stuck_sync,
-    suspend_fails,
-    resume_fails,
-    clock_does_not_stop,
-    nothing_to_switch,
-    faults_are_attributed,
-    late_interrupt,
-    two_smmus,
-    timeline_tells,
-    domains_come_and_go,
-    links_outlive_drivers,
-);
+#[test]
+fn tbu_meets_strangers() {
+    s::tbu_meets_strangers::<Three>(None);
+}
 
 #[test]
 fn an_smmu_that_cannot_walk_the_cpus_tables_gets_a_mirror() {

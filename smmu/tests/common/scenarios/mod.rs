@@ -317,3 +317,36 @@ pub fn model_bites<B: Backend>() {
             .contains(&Violation::StoppedLive(Unit::Smmu))
     );
 }
+
+/// Four CPUs map and unmap for a device of their own each, and nothing of one's
+/// is seen by another. They move the clock, too.
+pub fn several_cpus_at_once<B: Backend>(setup: Setup) {
+    let rig = Rig::<B>::new(setup);
+    let guests: Vec<_> = (0..4).map(|n| rig.guest(&[n], 0)).collect();
+    guests[0].active().unwrap();
+    std::thread::scope(|scope| {
+        for (n, guest) in guests.iter().enumerate() {
+            let (smmu, model, table, domain) =
+                (&rig.smmu, &rig.model, guest.table.clone(), guest.domain);
+            let pa = PA + n as u64 * 0x10_0000;
+            scope.spawn(move || {
+                for turn in 0..40u64 {
+                    let ipa = IPA + (turn % 5) * PAGE;
+                    model.permit(pa);
+                    let attrs = Attrs::DMA;
+                    table.map(Ipa(ipa), Pa(pa), PAGE, attrs).unwrap();
+                    assert_eq!(model.dma(n as u32, ipa, true), Dma::Reached(pa));
+                    let detached = table.unmap(Ipa(ipa), PAGE).unwrap();
+                    table
+                        .release(detached, |stale| {
+                            smmu.invalidate(domain, &[stale.into()]).map(drop)
+                        })
+                        .unwrap();
+                    model.forbid(pa);
+                    assert_eq!(model.dma(n as u32, ipa, true), Dma::Terminated);
+                }
+            });
+        }
+    });
+    rig.check();
+}
