@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{LIMIT, board, dir, ok};
+use common::{LIMIT, board, dir, ok, proves_itself};
 use stagegate_tests::cases::{self, spec};
 use stagegate_tests::checks::Checks;
 use stagegate_tests::devicetree::Template;
 use stagegate_tests::guest::{self, Said, Vm};
-use stagegate_tests::machine::{Board, Running};
+use stagegate_tests::machine::Board;
 use stagegate_tests::paths;
 use stagegate_tests::setup::{Setup, VmSpec, bootargs};
 use std::time::Instant;
@@ -17,21 +17,6 @@ const BOARD_MIB: u32 = 2048;
 
 fn zcu102() -> Setup {
     ok(Setup::new(board(Board::Zcu102, CPUS, BOARD_MIB)))
-}
-
-/// Follows the guest to its end and judges what it said.
-fn proves_itself(mut running: Running, name: &str) {
-    let (mut vm, mut checks) = (Vm::new(name), Checks::default());
-    let deadline = Instant::now() + LIMIT;
-    while let Ok(line) = running.console.next(deadline) {
-        if let Some(said) = guest::parse(&line.text) {
-            vm.hear(said, &line, &mut checks);
-        }
-    }
-    let end = running.console.tail(30);
-    assert!(checks.passed(), "{end}");
-    assert_eq!(vm.exit.as_deref(), Some("poweroff"), "{end}");
-    assert!(ok(running.finish(LIMIT)).status.success());
 }
 
 /// ZynqMP: RAM from address 0, GICv2 with its registers 64 KiB apart, Cadence

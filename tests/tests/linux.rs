@@ -2,13 +2,10 @@
 
 mod common;
 
-use common::{LIMIT, board, dir, ok};
-use stagegate_tests::checks::Checks;
-use stagegate_tests::guest::{self, Vm};
+use common::{board, dir, ok, proves_itself};
 use stagegate_tests::machine::{Board, Machine};
 use stagegate_tests::paths;
 use stagegate_tests::setup::{Setup, VmSpec, bootargs};
-use std::time::Instant;
 
 const NAME: &str = "linux";
 const CPUS: u32 = 2;
@@ -30,18 +27,7 @@ fn boots(series: &str, machine: Machine) {
         )),
         more: String::new(),
     }]);
-    let mut running = ok(setup.start(&dir(&name)));
-    let (mut vm, mut checks) = (Vm::new(NAME), Checks::default());
-    let deadline = Instant::now() + LIMIT;
-    while let Ok(line) = running.console.next(deadline) {
-        if let Some(said) = guest::parse(&line.text) {
-            vm.hear(said, &line, &mut checks);
-        }
-    }
-    let end = running.console.tail(30);
-    assert!(checks.passed(), "{end}");
-    assert_eq!(vm.exit.as_deref(), Some("poweroff"), "{end}");
-    assert!(ok(running.finish(LIMIT)).status.success());
+    proves_itself(ok(setup.start(&dir(&name))), NAME);
 }
 
 #[test]

@@ -198,15 +198,21 @@ fn set_size(terminal: &File, rows: u16, columns: u16) {
     tcsetwinsize(terminal, size).expect("a size");
 }
 
+/// A terminal of this size, in which a guest with a device sleeps.
+fn sleeping_guest(at: &Path, rows: u16, columns: u16) -> Terminal {
+    let mut command = command("bad-sleep-forever", at);
+    command.args(DEVICE);
+    let mut terminal = Terminal::start(command, rows, columns);
+    terminal.until("the guest", |t| t.contents().contains("[guest] ABOUT"));
+    terminal
+}
+
 /// The view stands below the consoles, follows the terminal's size, takes keys,
 /// and leaves the terminal as it was.
 #[test]
 fn on_a_terminal() {
     let at = dir("run-terminal");
-    let mut command = command("bad-sleep-forever", &at);
-    command.args(DEVICE);
-    let mut terminal = Terminal::start(command, 30, 100);
-    terminal.until("the guest", |t| t.contents().contains("[guest] ABOUT"));
+    let mut terminal = sleeping_guest(&at, 30, 100);
     terminal.until("the table", |t| t.row("edu ").is_some());
     let smmu = |t: &Terminal| t.row("smmuv3@9050000");
     // Nobody needs it: the guest has not touched its device.
@@ -252,11 +258,7 @@ fn on_a_terminal() {
 
 #[test]
 fn a_signal_ends_it_and_restores_the_terminal() {
-    let at = dir("run-signal");
-    let mut command = command("bad-sleep-forever", &at);
-    command.args(DEVICE);
-    let mut terminal = Terminal::start(command, 24, 80);
-    terminal.until("the guest", |t| t.contents().contains("[guest] ABOUT"));
+    let mut terminal = sleeping_guest(&dir("run-signal"), 24, 80);
     assert!(!terminal.is_cooked());
     // setsid has become the program.
     let target = terminal.child.id().to_string();

@@ -2,9 +2,12 @@
 #![allow(dead_code, unused_imports)]
 
 pub use stagegate_tests::LIMIT;
+use stagegate_tests::checks::Checks;
+use stagegate_tests::guest::{self, Vm};
 use stagegate_tests::machine::{Board, Machine, Running};
 use stagegate_tests::{cases, paths};
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// A directory for a test's files.
 pub fn dir(name: &str) -> PathBuf {
@@ -30,4 +33,19 @@ pub fn all_passed(mut running: Running) {
     if let Err(error) = verdicts.all_passed() {
         panic!("{error}\n{}", running.console.tail(40));
     }
+}
+
+/// Follows the guest to its end and judges what it said.
+pub fn proves_itself(mut running: Running, name: &str) {
+    let (mut vm, mut checks) = (Vm::new(name), Checks::default());
+    let deadline = Instant::now() + LIMIT;
+    while let Ok(line) = running.console.next(deadline) {
+        if let Some(said) = guest::parse(&line.text) {
+            vm.hear(said, &line, &mut checks);
+        }
+    }
+    let end = running.console.tail(30);
+    assert!(checks.passed(), "{end}");
+    assert_eq!(vm.exit.as_deref(), Some("poweroff"), "{end}");
+    assert!(ok(running.finish(LIMIT)).status.success());
 }
