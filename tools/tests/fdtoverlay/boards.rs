@@ -170,6 +170,10 @@ fn the_boards_overlays_give_the_same_trees() {
         ),
         ("qcom/sdm845-db845c.dtb", &["qcom-sdm845.dtso"]),
         (
+            "amd/amd-overdrive-rev-b1.dtb",
+            &["amd-overdrive-rev-b1.dtso"],
+        ),
+        (
             "freescale/fsl-ls1088a-rdb.dtb",
             &["fsl-ls1088a-names.dtso", "fsl-ls1088a.dtso"],
         ),
