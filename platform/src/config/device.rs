@@ -81,7 +81,7 @@ const KNOWN: &[&str] = &[
 ];
 
 pub(super) fn read(r: &mut Reader<'_, '_>, id: NodeId) -> Option<DeviceConfig> {
-    if !r.tree.node(id).is_enabled() {
+    if !r.counts(id) {
         return None;
     }
     r.check_names(id, KNOWN);

@@ -14,9 +14,9 @@ pub struct Driving {
     pub tolerate_prefetch: bool,
 }
 
-const GRANULE: &str = "stagegate,table-granule";
-const KEEP: &str = "stagegate,keep-firmware-streams";
-const PREFETCH: &str = "stagegate,tolerate-prefetch";
+pub(super) const GRANULE: &str = "stagegate,table-granule";
+pub(super) const KEEP: &str = "stagegate,keep-firmware-streams";
+pub(super) const PREFETCH: &str = "stagegate,tolerate-prefetch";
 
 pub(super) fn read(r: &mut Reader<'_, '_>, smmu: &Smmu) -> Driving {
     let driving = Driving {

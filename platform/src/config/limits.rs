@@ -8,6 +8,9 @@ use crate::tree::NodeId;
 use alloc::format;
 use alloc::vec::Vec;
 
+/// More bytes than anybody gives a VM: KiB were taken for bytes.
+const UNLIKELY: u64 = 128 << 30;
+
 pub(super) fn check(r: &mut Reader<'_, '_>, config: NodeId, vms: &[VmConfig]) {
     cpus(r, config, vms);
     modules(r, vms);
@@ -55,6 +58,11 @@ fn modules(r: &mut Reader<'_, '_>, vms: &[VmConfig]) {
 
 fn memory(r: &mut Reader<'_, '_>, config: NodeId, vms: &[VmConfig]) {
     if r.board.memory.ram.is_empty() {
+        for vm in vms.iter().filter(|vm| vm.memory >= UNLIKELY) {
+            let what = format!("{} GiB for one VM", vm.memory >> 30);
+            let remedy = "memory counts KiB: <0x0 0x40000> is 256 MiB";
+            r.warning("vm-memory", (vm.node, "memory"), what, remedy);
+        }
         return;
     }
     let wanted = vms

@@ -186,6 +186,36 @@ impl Reader<'_, '_> {
             .warning(code, (&self.tree.path(id), property), what, remedy);
     }
 
+    /// Whether the node counts, with a finding if not: a warning where its
+    /// `status` is no word for that.
+    fn counts(&mut self, id: NodeId) -> bool {
+        let node = self.tree.node(id);
+        if node.is_enabled() {
+            return true;
+        }
+        let status = node.property("status").and_then(|p| p.string());
+        let status = status.unwrap_or_default();
+        let what = alloc::format!("left out: its status is \"{status}\"");
+        if matches!(status, "disabled" | "reserved") || status.starts_with("fail") {
+            self.report
+                .note("left-out", (&self.tree.path(id), "status"), what);
+        } else {
+            let remedy = "write okay, or disabled";
+            self.warning("left-out", (id, "status"), what, remedy);
+        }
+        false
+    }
+
+    /// Warns of our properties that nobody reads in a node of the board, where
+    /// others may read what is not ours.
+    fn check_own_names(&mut self, id: NodeId, known: &[&str]) {
+        let own = |name: &str| name.starts_with("stagegate,");
+        let names: Vec<&str> = self.tree.node(id).properties().map(|p| p.name).collect();
+        let others = names.into_iter().filter(|name| !own(name));
+        let known: Vec<&str> = others.chain(known.iter().copied()).collect();
+        self.check_names(id, &known);
+    }
+
     /// Warns of properties nobody reads: most are misspelt.
     fn check_names(&mut self, id: NodeId, known: &[&str]) {
         const ALWAYS: [&str; 4] = ["phandle", "linux,phandle", "name", "status"];

@@ -42,7 +42,7 @@ pub(super) fn read(r: &mut Reader<'_, '_>, vm: NodeId) -> Modules {
     let mut seen_kernel = false;
     for id in r.tree.children(vm) {
         let node = r.tree.node(id);
-        if node.name() == "devices" || !node.is_enabled() {
+        if node.name() == "devices" || !r.counts(id) {
             continue;
         }
         let (slot, what) = if node.is_compatible("multiboot,kernel") {
@@ -51,7 +51,11 @@ pub(super) fn read(r: &mut Reader<'_, '_>, vm: NodeId) -> Modules {
         } else if node.is_compatible("multiboot,ramdisk") {
             (&mut modules.ramdisk, "RAM disk")
         } else {
-            let remedy = "say multiboot,kernel or multiboot,ramdisk, with multiboot,module";
+            let remedy = if node.property("compatible").is_none() {
+                "modules have a compatible; the node with the VM's devices is named devices"
+            } else {
+                "say multiboot,kernel or multiboot,ramdisk, with multiboot,module"
+            };
             r.error(
                 "module-kind",
                 (id, "compatible"),

@@ -22,17 +22,20 @@ pub(super) fn check(r: &mut Reader<'_, '_>, vms: &[VmConfig]) {
     for (i, given) in all.iter().enumerate() {
         let before = all.get(..i).unwrap_or_default();
         for other in before {
-            twice(r, given, other);
-            streams(r, given, other);
-            lines(r, given, other);
-            slots(r, given, other);
+            // The same device has the same of everything.
+            if !is_twice(r, given, other) {
+                streams(r, given, other);
+                lines(r, given, other);
+                slots(r, given, other);
+            }
         }
-        ours(r, given);
-        pages(r, given, &all);
+        if !is_ours(r, given) {
+            pages(r, given, &all);
+        }
     }
 }
 
-fn twice(r: &mut Reader<'_, '_>, given: &Given<'_>, other: &Given<'_>) {
+fn is_twice(r: &mut Reader<'_, '_>, given: &Given<'_>, other: &Given<'_>) -> bool {
     let same = match (&given.2.kind, &other.2.kind) {
         (
             DeviceKind::Pci { host, rid, .. },
@@ -56,6 +59,7 @@ fn twice(r: &mut Reader<'_, '_>, given: &Given<'_>, other: &Given<'_>) {
             "keep one of them",
         );
     }
+    same
 }
 
 /// Between VMs a shared stream is a hole; within one it only ties their power
@@ -127,27 +131,35 @@ fn slots(r: &mut Reader<'_, '_>, given: &Given<'_>, other: &Given<'_>) {
     }
 }
 
-/// Devices the hypervisor itself drives.
-fn ours(r: &mut Reader<'_, '_>, given: &Given<'_>) {
-    let DeviceKind::Platform { node, path, .. } = &given.2.kind else {
-        return;
+/// What the hypervisor itself needs a device for.
+pub(super) fn role(r: &Reader<'_, '_>, kind: &DeviceKind) -> Option<&'static str> {
+    let DeviceKind::Platform { node, .. } = kind else {
+        return None;
     };
     let board = r.board;
-    let console = board
-        .console
-        .and_then(|c| board.uarts.get(c))
-        .map(|u| u.node);
+    let console = board.console.and_then(|c| board.uarts.get(c));
     let gic = board.gic.as_ref();
-    let role = if console == Some(*node) {
-        "console"
+    if console.is_some_and(|u| u.node == *node) {
+        Some("console")
     } else if gic.is_some_and(|g| g.node == *node || g.its.iter().any(|i| i.node == *node)) {
-        "interrupt controller"
+        Some("interrupt controller")
     } else if board.smmu_at(*node).is_some() {
-        "SMMU"
+        Some("SMMU")
     } else if supplies_smmu(r, *node) {
-        "supplier of an SMMU"
+        Some("supplier of an SMMU")
     } else {
-        return;
+        None
+    }
+}
+
+/// Whether the device is one that the hypervisor itself drives, with an error
+/// if so.
+fn is_ours(r: &mut Reader<'_, '_>, given: &Given<'_>) -> bool {
+    let DeviceKind::Platform { path, .. } = &given.2.kind else {
+        return false;
+    };
+    let Some(role) = role(r, &given.2.kind) else {
+        return false;
     };
     let what = format!("{path} is the hypervisor's own {role}");
     r.error(
@@ -156,6 +168,7 @@ fn ours(r: &mut Reader<'_, '_>, given: &Given<'_>) {
         what,
         "choose another device",
     );
+    true
 }
 
 /// Whether a clock or domain of some SMMU or TBU comes from `node`, directly or

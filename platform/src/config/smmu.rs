@@ -6,8 +6,8 @@ use super::vm::VmConfig;
 use super::{DEFAULT_IDLE_DELAY_US, MAX_DELAY_US, Reader};
 use crate::facts::Smmu;
 use crate::facts::reference::Supply;
-use crate::facts::smmu::Tbu;
-use crate::supply::{SupplyKind, lacks};
+use crate::facts::smmu::{TBU_RANGE, Tbu};
+use crate::supply::{SupplyKind, known, lacks};
 use crate::tree::NodeId;
 use alloc::format;
 use alloc::string::String;
@@ -57,6 +57,18 @@ const IDLE: &str = "stagegate,idle-delay-us";
 const OFF: &str = "stagegate,off-delay-us";
 const ALWAYS_ON: &str = "stagegate,always-on";
 
+/// Our properties of an SMMU's node.
+const KNOWN: &[&str] = &[
+    IDLE,
+    OFF,
+    ALWAYS_ON,
+    driving::GRANULE,
+    driving::KEEP,
+    driving::PREFETCH,
+];
+/// Our properties of a TBU's node.
+const TBU_KNOWN: &[&str] = &[IDLE, ALWAYS_ON, TBU_RANGE];
+
 pub(super) fn read(r: &mut Reader<'_, '_>, vms: &[VmConfig]) -> Vec<SmmuConfig> {
     let board = r.board;
     let enabled = board.smmus.iter().enumerate().filter(|(_, s)| s.enabled);
@@ -67,6 +79,7 @@ pub(super) fn read(r: &mut Reader<'_, '_>, vms: &[VmConfig]) -> Vec<SmmuConfig> 
 
 fn one(r: &mut Reader<'_, '_>, index: usize, smmu: &Smmu, vms: &[VmConfig]) -> SmmuConfig {
     let id = smmu.node;
+    r.check_own_names(id, KNOWN);
     let masters = masters(smmu.node, vms);
     let sleepless = |&(vm, device): &(usize, usize)| {
         let device = vms.get(vm).and_then(|v: &VmConfig| v.devices.get(device));
@@ -76,7 +89,12 @@ fn one(r: &mut Reader<'_, '_>, index: usize, smmu: &Smmu, vms: &[VmConfig]) -> S
     let always_on = told || (!masters.is_empty() && masters.iter().all(sleepless));
     let idle_delay_us = delay(r, id, IDLE).unwrap_or(DEFAULT_IDLE_DELAY_US);
     let off_delay_us = delay(r, id, OFF);
-    if !masters.is_empty() && !always_on && !smmu.is_switchable() {
+    // Of a list that cannot be read, that was said.
+    let unread = r
+        .report
+        .errors()
+        .any(|f| f.code == "supply" && f.node == smmu.path);
+    if !masters.is_empty() && !always_on && !smmu.is_switchable() && !unread {
         let what = "masters stand behind it, but nothing can switch it off";
         let remedy = "give it clocks or power-domains, or stagegate,always-on";
         r.error("smmu-no-supply", (id, "clocks"), what, remedy);
@@ -114,7 +132,13 @@ fn check_numbers(r: &mut Reader<'_, '_>, id: NodeId, (clocks, domains): (&[Suppl
         let number = supply.args.first().copied().unwrap_or(0);
         if lacks(r.tree, supply.provider, kind, number) {
             let what = format!("no driver for number {number} of {}", supply.path);
-            let remedy = "leave it to firmware and set stagegate,always-on";
+            let known = known(r.tree, supply.provider, kind);
+            let remedy = if known.is_empty() {
+                String::from("leave it to firmware and set stagegate,always-on")
+            } else {
+                let known = known.join(", ");
+                format!("it has one for {known}; or leave it to firmware: stagegate,always-on")
+            };
             r.error("supply-number", (id, property), what, remedy);
         }
     }
@@ -169,6 +193,7 @@ fn tbus(r: &mut Reader<'_, '_>, smmu: &Smmu, default: u64, vms: &[VmConfig]) -> 
         .map(|stream| stream.id)
         .collect();
     for (index, tbu) in smmu.tbus.iter().enumerate() {
+        r.check_own_names(tbu.node, TBU_KNOWN);
         overlap(r, smmu, index, tbu);
         let always_on = r.flag(tbu.node, ALWAYS_ON);
         if !always_on && used.iter().any(|&id| tbu.serves(id)) {

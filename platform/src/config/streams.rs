@@ -1,6 +1,6 @@
 //! The streams of a device given to a VM, and what if there are none.
-use super::Reader;
 use super::device::DeviceKind;
+use super::{Reader, ownership};
 use crate::facts::StreamId;
 use crate::facts::stream::iommus;
 use crate::tree::NodeId;
@@ -35,8 +35,9 @@ pub(super) fn read(
             Ok(streams) => (streams, "iommus"),
             Err(error) => {
                 let remedy = "correct the list, or the base tree it refers to";
-                r.report
-                    .error("iommus", (path, "iommus"), format!("{error}"), remedy);
+                let list = r.tree.node(*node).property("iommus");
+                let what = error.told(r.tree, list, "#iommu-cells");
+                r.report.error("iommus", (path, "iommus"), what, remedy);
                 return Vec::new();
             }
         },
@@ -45,7 +46,8 @@ pub(super) fn read(
         found.retain(|stream| works(r, stream));
         return found;
     }
-    if found.is_empty() {
+    // What is not to be given at all has no need of an SMMU.
+    if found.is_empty() && ownership::role(r, kind).is_none() {
         let what = format!("no SMMU stands before it: no {property} names one");
         let remedy = "add one to the board, or accept the risk with stagegate,bypass";
         untranslated(r, id, ("no-smmu", what, remedy), optional);

@@ -77,7 +77,7 @@ const MAX_NAME: usize = 24;
 /// Reads a VM; `None` once its node has errors that leave nothing to check.
 pub(super) fn read(r: &mut Reader<'_, '_>, id: NodeId, before: &[VmConfig]) -> Option<VmConfig> {
     let node = r.tree.node(id);
-    if !node.is_enabled() {
+    if !r.counts(id) {
         return None;
     }
     if !node.is_compatible("stagegate,vm-v1") {

@@ -71,7 +71,11 @@ impl Emitter {
             target if self.plugin => self.fragment(item.line, target),
             Target::Label(label) => {
                 let path = self.labels.get(label).cloned();
-                path.ok_or_else(|| error(format!("no label {label} so far")))?
+                path.ok_or_else(|| {
+                    error(format!(
+                        "no label {label} so far; an overlay begins with /dts-v1/; /plugin/;"
+                    ))
+                })?
             }
             Target::Path(path) => path.clone(),
         };

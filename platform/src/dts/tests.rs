@@ -53,7 +53,7 @@ fn mistakes_name_their_line() {
     );
     assert_eq!(
         says("/ { };\n&nowhere { };"),
-        "line 2: no label nowhere so far"
+        "line 2: no label nowhere so far; an overlay begins with /dts-v1/; /plugin/;"
     );
     assert_eq!(
         says("/include/ \"x\""),

@@ -1,6 +1,7 @@
 //! Lists of phandles with arguments: `clocks`, `power-domains`, `iommus`, …
 use crate::fdt::Prop;
 use crate::tree::{NodeId, Tree};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -31,6 +32,23 @@ impl fmt::Display for ReferenceError {
             Self::UnknownPhandle(p) => write!(f, "no node has phandle {p:#x}"),
             Self::NoCells(_) => write!(f, "the node referred to has no #…-cells property"),
             Self::Truncated(i) => write!(f, "entry {i} is incomplete"),
+        }
+    }
+}
+
+impl ReferenceError {
+    /// The same, with names: of the node referred to, and of its property
+    /// `cells_name`. `property` is the list.
+    #[must_use]
+    pub fn told(self, tree: &Tree<'_>, property: Option<Prop<'_>>, cells_name: &str) -> String {
+        let text = property.and_then(|p| p.string());
+        let text = text.filter(|t| t.len() > 1 && t.bytes().all(|b| b.is_ascii_graphic()));
+        match (self, text) {
+            (Self::UnknownPhandle(_), Some(text)) => {
+                format!("\"{text}\" is a text, and no list of references")
+            }
+            (Self::NoCells(node), _) => format!("{} has no {cells_name}", tree.path(node)),
+            _ => format!("{self}"),
         }
     }
 }

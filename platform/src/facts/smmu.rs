@@ -206,13 +206,16 @@ pub(crate) fn listed(
 ) -> Vec<Supply> {
     supplies(tree, id, which).unwrap_or_else(|error: ReferenceError| {
         let remedy = "correct the list, or the base tree it refers to";
-        report.error("supply", (path, which.0), alloc::format!("{error}"), remedy);
+        let what = error.told(tree, tree.node(id).property(which.0), which.1);
+        report.error("supply", (path, which.0), what, remedy);
         Vec::new()
     })
 }
 
 /// Property that ties a TBU to the streams behind it: SMMU, first id, count.
-const TBU_RANGES: [&str; 2] = ["qcom,stream-id-range", "stagegate,stream-id-range"];
+const TBU_RANGES: [&str; 2] = ["qcom,stream-id-range", TBU_RANGE];
+/// Ours among them.
+pub(crate) const TBU_RANGE: &str = "stagegate,stream-id-range";
 
 fn tbus(tree: &Tree<'_>, report: &mut Report) -> Vec<(NodeId, Tbu)> {
     let mut list = Vec::new();

@@ -33,6 +33,9 @@ pub use counted::Counted;
 pub use registry::{Environment, OpenError, Services, Suppliers, SupplyKind};
 
 use crate::tree::{NodeId, Tree};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// Whether a provider that has a table of its clocks and domains lacks this
@@ -52,6 +55,30 @@ pub fn lacks(tree: &Tree<'_>, provider: NodeId, kind: SupplyKind, number: u32) -
                 || rockchip::domain_node(tree, provider, number).is_none()
         }
     }
+}
+
+/// The numbers that a provider's table has, in words; none where it has no
+/// table.
+#[must_use]
+pub fn known(tree: &Tree<'_>, provider: NodeId, kind: SupplyKind) -> Vec<String> {
+    let node = tree.node(provider);
+    let numbers: Vec<u16> = if let Some(table) = qcom::table(&node) {
+        match kind {
+            SupplyKind::Clock => table.clocks.iter().map(|c| c.number).collect(),
+            SupplyKind::PowerDomain => table.domains.iter().map(|d| d.number).collect(),
+        }
+    } else {
+        match rockchip::table(&node) {
+            Some((SupplyKind::Clock, table)) if kind == SupplyKind::Clock => {
+                table.gates.iter().map(|g| g.number).collect()
+            }
+            Some((SupplyKind::PowerDomain, table)) if kind == SupplyKind::PowerDomain => {
+                table.domains.iter().map(|d| d.number).collect()
+            }
+            _ => Vec::new(),
+        }
+    };
+    numbers.iter().map(|n| format!("{n}")).collect()
 }
 
 /// A clock or power domain.
