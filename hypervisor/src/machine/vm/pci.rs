@@ -24,6 +24,12 @@ use crate::vgic::SPI_BASE;
 pub struct VmHost {
     /// Index of the board's host bridge behind it.
     host: usize,
+    /// Its interrupt lines.
+    lines: Vec<Line>,
+    /// Its functions: physical and virtual requester id.
+    rids: Vec<(Rid, Rid)>,
+    /// Held over waits in which interrupts are taken: locked by accesses of the
+    /// guest and by its end alone, never where an interrupt may come from.
     bridge: SpinMutex<VirtualHost>,
 }
 
@@ -50,8 +56,16 @@ impl VmHost {
                 .map(|irq| irq.intid)
         };
         let bridge = VirtualHost::new(&physical.ecam, config, &physical.topology, rids, line)?;
+        let routes = bridge.routes().iter();
+        let lines = routes.map(|route| Line {
+            physical: route.physical_spi,
+            number: route.virtual_spi,
+        });
+        let functions = bridge.functions();
         Ok(Self {
             host,
+            lines: lines.collect(),
+            rids: functions.map(|f| (f.physical, f.virtual_rid)).collect(),
             bridge: SpinMutex::new(bridge),
         })
     }
@@ -62,21 +76,13 @@ impl VmHost {
 
     /// Its interrupt lines.
     pub fn lines(&self) -> Vec<Line> {
-        let bridge = self.bridge.lock();
-        let lines = bridge.routes().iter().map(|route| Line {
-            physical: route.physical_spi,
-            number: route.virtual_spi,
-        });
-        lines.collect()
+        self.lines.clone()
     }
 
     /// The requester id under which the VM sees a physical function.
     pub fn virtual_rid(&self, rid: Rid) -> Option<Rid> {
-        self.bridge
-            .lock()
-            .functions()
-            .find(|f| f.physical == rid)
-            .map(|f| f.virtual_rid)
+        let mut rids = self.rids.iter();
+        rids.find(|(own, _)| *own == rid).map(|(_, seen)| *seen)
     }
 
     /// A load in the configuration window. `None` while another CPU of the VM
