@@ -3,7 +3,7 @@
 use super::input::Input;
 use super::machine::{PAGE, RAM, Ram, end, vm};
 use hypervisor::dma::{DomainKind, GuestMemory};
-use hypervisor::viommu::Viommu;
+use hypervisor::viommu::{Viommu, Written};
 
 /// Entries of the request queue.
 const NUM: u16 = 16;
@@ -45,8 +45,8 @@ pub fn run(data: &[u8]) {
     notify(&device);
     vm.outside().smmu().look();
     for (offset, size, value) in script {
-        let _ = device.write(offset, size, value);
-        let _ = device.read(offset, size);
+        let _ = device.write(offset, size, value, |_| ());
+        let _ = device.read(offset, size, |_| ());
         notify(&device);
         vm.outside().smmu().look();
     }
@@ -74,19 +74,19 @@ fn set_up(device: &Device<'_>, step: u64) {
         (0x44, 1),
         (0x70, 0xf),
     ] {
-        let _ = device.write(offset, 4, value);
+        let _ = device.write(offset, 4, value, |_| ());
     }
 }
 
 /// A guest that executes the store again when it is told to, but not for ever.
 fn notify(device: &Device<'_>) {
     for _ in 0..16 {
-        if !device.write(0x50, 4, 0).again {
+        if device.write(0x50, 4, 0, |_| ()) == Written::Done {
             break;
         }
     }
-    let _ = device.write(0x50, 4, 1);
-    let _ = device.deliver();
+    let _ = device.write(0x50, 4, 1, |_| ());
+    device.deliver(|_| ());
 }
 
 /// Puts requests into the queue.

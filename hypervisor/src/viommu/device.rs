@@ -8,18 +8,19 @@ use super::spec::{
     status,
 };
 use crate::dma::{Freed, GuestMemory, Outside, VmDma};
+use core::sync::atomic::{AtomicBool, Ordering, fence};
 use stagegate_abi::{Event, EventFlags};
 use zerocopy::IntoBytes;
 
-/// What a write leaves to the trap handler.
+/// What becomes of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub struct Written {
-    /// There is more to do: leave the guest's program counter at the store, so that it is executed
-    /// again (after whatever interrupts are pending).
-    pub again: bool,
-    /// Level of the device's interrupt line now.
-    pub line: bool,
+pub enum Written {
+    /// It is done.
+    Done,
+    /// There is more to do, or another CPU is at work on the device: leave the guest's program counter
+    /// at the store, so that it is executed again (after whatever interrupts are pending).
+    Again,
 }
 
 /// The device's changing state.
@@ -30,13 +31,19 @@ pub(super) struct State {
     pub(super) in_flight: Option<InFlight>,
 }
 
-/// A virtio-iommu in front of the endpoints of one VM. Accesses may come from all of its vCPUs.
+/// A virtio-iommu in front of the endpoints of one VM. Accesses may come from all of its vCPUs, faults
+/// from any CPU. None waits for another: a notification may take long.
+///
+/// The device's interrupt line goes where `line` puts it, which is called with its level while nobody
+/// else can change that.
 ///
 /// Lock order: the device's state comes before everything in [`VmDma`].
 pub struct Viommu<'a, O: Outside, G: GuestMemory> {
     pub(super) dma: &'a VmDma<O>,
     pub(super) memory: &'a G,
-    state: spin::Mutex<State>,
+    pub(super) state: spin::Mutex<State>,
+    /// Somebody had faults for the driver, and may have found the state locked.
+    waiting: AtomicBool,
 }
 
 impl<'a, O: Outside, G: GuestMemory> Viommu<'a, O, G> {
@@ -46,47 +53,66 @@ impl<'a, O: Outside, G: GuestMemory> Viommu<'a, O, G> {
             dma,
             memory,
             state: spin::Mutex::new(State::default()),
+            waiting: AtomicBool::new(false),
         }
     }
 
-    /// A load of `size` bytes (1, 2, 4 or 8) at `offset` of the device's page.
-    pub fn read(&self, offset: u64, size: u8) -> u64 {
+    /// A load of `size` bytes (1, 2, 4 or 8) at `offset` of the device's page. `None` while another CPU
+    /// is at work on the device.
+    pub fn read(&self, offset: u64, size: u8, line: impl FnMut(bool)) -> Option<u64> {
         if let Some(offset) = offset.checked_sub(register::CONFIG) {
-            return read_config(&self.config(), offset, size);
+            return Some(read_config(&self.config(), offset, size));
         }
         // Registers are 32 bits wide and accessed as such (4.2.2.2).
         if size != 4 || offset & 3 != 0 {
-            return 0;
+            return Some(0);
         }
-        u64::from(self.state.lock().registers.read(offset))
+        let value = self.state.try_lock()?.registers.read(offset);
+        self.deliver_waiting(line);
+        Some(u64::from(value))
     }
 
     /// A store of `size` bytes (1, 2, 4 or 8) at `offset` of the device's page.
-    pub fn write(&self, offset: u64, size: u8, value: u64) -> Written {
-        let mut state = self.state.lock();
+    pub fn write(&self, offset: u64, size: u8, value: u64, mut line: impl FnMut(bool)) -> Written {
+        let Some(mut state) = self.state.try_lock() else {
+            return Written::Again;
+        };
         let mut again = false;
         if let Some(offset) = offset.checked_sub(register::CONFIG) {
             self.write_config(&state, offset, size, value);
         } else if size == 4 && offset & 3 == 0 {
             again = self.write_register(&mut state, offset, value as u32);
         }
-        Written {
-            again,
-            line: state.registers.interrupt_status != 0,
+        line(state.registers.interrupt_status != 0);
+        drop(state);
+        self.deliver_waiting(line);
+        match again {
+            true => Written::Again,
+            false => Written::Done,
         }
     }
 
-    /// Hands waiting faults to the driver, as far as it has given buffers for them. Returns the level of
-    /// the interrupt line. To be called after a fault was put into [`VmDma::events`].
-    pub fn deliver(&self) -> bool {
-        let mut state = self.state.lock();
-        self.send_events(&mut state);
-        state.registers.interrupt_status != 0
+    /// Hands waiting faults to the driver, as far as it has given buffers for them, or leaves that to the
+    /// CPU that is at work on the device. To be called after a fault was put into [`VmDma::events`].
+    pub fn deliver(&self, line: impl FnMut(bool)) {
+        self.waiting.store(true, Ordering::Relaxed);
+        self.deliver_waiting(line);
     }
 
-    /// Level of the interrupt line.
-    pub fn line(&self) -> bool {
-        self.state.lock().registers.interrupt_status != 0
+    /// Whoever finds the state locked may go: who has locked it comes here afterwards. The barriers see
+    /// to it that one of the two finds the other's word.
+    fn deliver_waiting(&self, mut line: impl FnMut(bool)) {
+        fence(Ordering::SeqCst);
+        while self.waiting.load(Ordering::Relaxed)
+            && let Some(mut state) = self.state.try_lock()
+        {
+            self.waiting.store(false, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            self.send_events(&mut state);
+            line(state.registers.interrupt_status != 0);
+            drop(state);
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// The VM restarts: as after power-on. Domains are [`VmDma::stop`]'s concern.

@@ -5,6 +5,7 @@ use crate::dma::{Error, Policy, VmDma};
 use proptest::prelude::*;
 use stagegate_abi::{Event, EventFlags, EventReason};
 use std::boxed::Box;
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::vec::Vec;
 use zerocopy::{FromBytes, IntoBytes};
@@ -27,6 +28,8 @@ struct Driver {
     ram: &'static Ram,
     device: Viommu<'static, Machine, Ram>,
     avail: u16,
+    /// Level of the interrupt line.
+    line: Cell<bool>,
 }
 
 impl Driver {
@@ -43,14 +46,29 @@ impl Driver {
             ram,
             device: Viommu::new(dma, ram),
             avail: 0,
+            line: Cell::new(false),
         };
         driver.set_up();
         driver
     }
 
+    fn store(&self, offset: u64, size: u8, value: u64) -> Written {
+        self.device
+            .write(offset, size, value, |high| self.line.set(high))
+    }
+
+    fn load(&self, offset: u64, size: u8) -> u64 {
+        let value = self.device.read(offset, size, |high| self.line.set(high));
+        value.expect("no other CPU is at work")
+    }
+
+    fn deliver(&self) -> bool {
+        self.device.deliver(|high| self.line.set(high));
+        self.line.get()
+    }
+
     fn set(&self, offset: u64, value: u64) {
-        let written = self.device.write(offset, 4, value);
-        assert!(!written.again);
+        assert_eq!(self.store(offset, 4, value), Written::Done);
     }
 
     fn set_up(&self) {
@@ -61,7 +79,7 @@ impl Driver {
         self.set(register::DRIVER_FEATURES_SEL, 1);
         self.set(register::DRIVER_FEATURES, 1);
         self.set(register::STATUS, 0xb);
-        assert_eq!(self.device.read(register::STATUS, 4), 0xb);
+        assert_eq!(self.load(register::STATUS, 4), 0xb);
         for (queue, desc, avail, used) in [
             (0, DESC, AVAIL, USED),
             (1, EVENT_DESC, EVENT_AVAIL, EVENT_USED),
@@ -72,7 +90,7 @@ impl Driver {
             self.set(register::QUEUE_DRIVER_LOW, avail);
             self.set(register::QUEUE_DEVICE_LOW, used);
             self.set(register::QUEUE_READY, 1);
-            assert_eq!(self.device.read(register::QUEUE_READY, 4), 1);
+            assert_eq!(self.load(register::QUEUE_READY, 4), 1);
         }
         self.set(register::STATUS, 0xf);
         // As Linux does for the request queue.
@@ -114,7 +132,7 @@ impl Driver {
     /// Notifies until the device is done; returns how often it took.
     fn kick(&self) -> usize {
         for turn in 1..2000 {
-            if !self.device.write(register::QUEUE_NOTIFY, 4, 0).again {
+            if self.store(register::QUEUE_NOTIFY, 4, 0) == Written::Done {
                 assert_eq!(self.used(), self.avail, "all complete");
                 return turn;
             }
@@ -150,7 +168,7 @@ impl Driver {
     }
 
     fn needs_reset(&self) -> bool {
-        self.device.read(register::STATUS, 4) & u64::from(status::NEEDS_RESET) != 0
+        self.load(register::STATUS, 4) & u64::from(status::NEEDS_RESET) != 0
     }
 }
 
@@ -184,7 +202,7 @@ const RW: u32 = MAP_READ | MAP_WRITE;
 #[test]
 fn the_transport_is_what_linux_looks_for() {
     let driver = Driver::new();
-    let read = |offset| driver.device.read(offset, 4);
+    let read = |offset| driver.load(offset, 4);
     assert_eq!(read(0), 0x7472_6976);
     assert_eq!(read(4), 2);
     assert_eq!(read(8), 23);
@@ -195,14 +213,14 @@ fn the_transport_is_what_linux_looks_for() {
     assert_eq!(read(register::DEVICE_FEATURES), 1);
     driver.set(register::QUEUE_SEL, 2);
     assert_eq!(read(register::QUEUE_NUM_MAX), 0);
-    let config = |offset: u64, size| driver.device.read(0x100 + offset, size);
+    let config = |offset: u64, size| driver.load(0x100 + offset, size);
     assert_eq!(config(0, 8), !0xfff);
     assert_eq!(config(4, 4), 0xffff_ffff);
     assert_eq!((config(8, 8), config(16, 8)), (0, (1 << 39) - 1));
     assert_eq!((config(24, 4), config(28, 4)), (0, 31));
     assert_eq!((config(32, 4), config(36, 1)), (64, 1));
     assert_eq!(config(40, 4), 0);
-    assert_eq!(driver.device.read(u64::MAX, 8), 0);
+    assert_eq!(driver.load(u64::MAX, 8), 0);
 }
 
 #[test]
@@ -216,7 +234,7 @@ fn features_that_were_not_offered_are_not_agreed_to() {
         driver.set(register::DRIVER_FEATURES_SEL, 1);
         driver.set(register::DRIVER_FEATURES, high);
         driver.set(register::STATUS, 0xf);
-        assert_eq!(driver.device.read(register::STATUS, 4), 3);
+        assert_eq!(driver.load(register::STATUS, 4), 3);
     }
 }
 
@@ -243,7 +261,7 @@ fn attach_map_unmap_detach() {
     };
     assert_eq!(driver.call(detach.as_bytes()), OK);
     assert_eq!(driver.call(detach.as_bytes()), NO_ENTRY, "the domain went");
-    assert_eq!(driver.device.read(register::INTERRUPT_STATUS, 4), 0);
+    assert_eq!(driver.load(register::INTERRUPT_STATUS, 4), 0);
 }
 
 #[test]
@@ -299,7 +317,7 @@ fn long_requests_take_several_traps_and_are_read_once() {
     // 1500 pages that allow no block.
     let request = map_request(PAGE, 1500 * PAGE, RAM + 2 * PAGE, RW);
     let at = driver.queue(request.as_bytes(), 4);
-    assert!(driver.device.write(register::QUEUE_NOTIFY, 4, 0).again);
+    assert!(driver.store(register::QUEUE_NOTIFY, 4, 0) == Written::Again);
     // Another vCPU changes the request: too late.
     driver.ram.put(at - 128, &[0xff; 36]);
     assert_eq!(driver.kick(), 2);
@@ -342,7 +360,7 @@ fn interrupts_come_between_requests_and_between_the_tables_of_a_domain() {
     for n in 1..=30 {
         assert_eq!(driver.map(n * BLOCK, PAGE, RAM, RW), OK);
     }
-    let reset = || driver.device.write(register::STATUS, 4, 0).again;
+    let reset = || driver.store(register::STATUS, 4, 0) == Written::Again;
     let times = (1..).find(|_| !reset());
     assert!(times > Some(10), "{times:?}");
     assert_eq!(driver.dma.sync(1), Err(Error::NoDomain(1)));
@@ -366,8 +384,8 @@ fn bypass_is_the_operators_choice_first() {
     driver.dma.start().unwrap();
     assert_eq!(driver.attach(2, 0x8, ATTACH_BYPASS), OK);
     driver.dma.outside().take();
-    let _ = driver.device.write(0x100 + CONFIG_BYPASS, 1, 0);
-    assert_eq!(driver.device.read(0x100 + CONFIG_BYPASS, 1), 0);
+    let _ = driver.store(0x100 + CONFIG_BYPASS, 1, 0);
+    assert_eq!(driver.load(0x100 + CONFIG_BYPASS, 1), 0);
     assert_eq!(
         driver.dma.outside().take(),
         [
@@ -376,14 +394,14 @@ fn bypass_is_the_operators_choice_first() {
         ]
     );
     driver.set(register::STATUS, 0);
-    assert_eq!(driver.device.read(0x100 + CONFIG_BYPASS, 1), 1);
+    assert_eq!(driver.load(0x100 + CONFIG_BYPASS, 1), 1);
 
     let mut strict = Driver::with(vm_with(Policy {
         strict: true,
         domains: 8,
     }));
-    let _ = strict.device.write(0x100 + CONFIG_BYPASS, 1, 1);
-    assert_eq!(strict.device.read(0x100 + CONFIG_BYPASS, 1), 0);
+    let _ = strict.store(0x100 + CONFIG_BYPASS, 1, 1);
+    assert_eq!(strict.load(0x100 + CONFIG_BYPASS, 1), 0);
     assert_eq!(
         strict.attach(2, 0x8, ATTACH_BYPASS),
         RequestStatus::Unsupported as u8
@@ -422,10 +440,11 @@ fn faults_reach_the_event_queue() {
         iova: 0x1234_5678,
     };
     driver.dma.events.push(event);
-    assert!(!driver.device.deliver(), "no buffer yet");
+    assert!(!driver.deliver(), "no buffer yet");
     driver.descriptor(EVENT_DESC, 0, EVENT_BUFFERS, 24, DESC_WRITE);
     driver.ram.put(EVENT_AVAIL + 2, &1u16.to_le_bytes());
-    assert!(driver.device.write(register::QUEUE_NOTIFY, 4, 1).line);
+    let _ = driver.store(register::QUEUE_NOTIFY, 4, 1);
+    assert!(driver.line.get());
     let bytes = driver.ram.get(EVENT_BUFFERS, 24);
     let fault = Fault::read_from_bytes(&bytes).unwrap();
     assert_eq!(
@@ -433,13 +452,38 @@ fn faults_reach_the_event_queue() {
         (2, 0x102, 0x10)
     );
     assert_eq!(fault.address, 0x1234_5678);
-    assert!(!driver.device.write(register::INTERRUPT_ACK, 4, 1).line);
+    let _ = driver.store(register::INTERRUPT_ACK, 4, 1);
+    assert!(!driver.line.get());
     driver.dma.events.push(event);
-    assert!(!driver.device.deliver());
+    assert!(!driver.deliver());
     assert!(
         !driver.dma.events.is_empty(),
         "kept until there is a buffer"
     );
+}
+
+#[test]
+fn no_cpu_waits_for_another_and_no_fault_is_left_behind() {
+    let driver = Driver::new();
+    driver.descriptor(EVENT_DESC, 0, EVENT_BUFFERS, 24, DESC_WRITE);
+    driver.ram.put(EVENT_AVAIL + 2, &1u16.to_le_bytes());
+    driver.dma.events.push(Event {
+        reason: EventReason::Mapping,
+        flags: EventFlags::WRITE,
+        endpoint: 0x10,
+        iova: 0,
+    });
+    {
+        let _other_cpu = driver.device.state.lock();
+        assert_eq!(driver.device.read(register::STATUS, 4, |_| ()), None);
+        assert_eq!(driver.store(register::STATUS, 4, 0), Written::Again);
+        assert!(!driver.deliver());
+        assert_eq!(driver.load(register::CONFIG, 8), !(PAGE - 1), "no state");
+    }
+    assert!(!driver.dma.events.is_empty());
+    // Whoever had it looks once more. The store above was not done.
+    assert_eq!(driver.load(register::STATUS, 4), 0xf);
+    assert!(driver.dma.events.is_empty() && driver.line.get());
 }
 
 #[test]
@@ -504,11 +548,11 @@ fn rings_that_make_no_sense_stop_the_device() {
             driver.descriptor(DESC, 1, BUFFERS, 16, 0);
         }
         spoil(&driver);
-        let written = driver.device.write(register::QUEUE_NOTIFY, 4, 0);
-        assert!(written.line && !written.again, "{what}");
+        let written = driver.store(register::QUEUE_NOTIFY, 4, 0);
+        assert!(driver.line.get() && written == Written::Done, "{what}");
         assert!(driver.needs_reset(), "{what}");
-        let written = driver.device.write(register::QUEUE_NOTIFY, 4, 0);
-        assert!(!written.again);
+        let written = driver.store(register::QUEUE_NOTIFY, 4, 0);
+        assert_eq!(written, Written::Done);
         driver.set(register::STATUS, 0);
         assert!(!driver.needs_reset());
     }
@@ -523,7 +567,7 @@ fn queues_that_cannot_be_used_do_not_get_ready() {
         driver.set(register::QUEUE_NUM, num);
         driver.set(register::QUEUE_DESC_LOW, desc);
         driver.set(register::QUEUE_READY, 1);
-        assert_eq!(driver.device.read(register::QUEUE_READY, 4), 0);
+        assert_eq!(driver.load(register::QUEUE_READY, 4), 0);
     }
 }
 
@@ -547,15 +591,15 @@ proptest! {
         }
         driver.ram.put(AVAIL + 2, &3u16.to_le_bytes());
         for _ in 0..8 {
-            if !driver.device.write(register::QUEUE_NOTIFY, 4, 0).again {
+            if driver.store(register::QUEUE_NOTIFY, 4, 0) == Written::Done {
                 break;
             }
         }
         for (offset, size, value) in words {
-            let _ = driver.device.write(offset, size, value);
-            let _ = driver.device.read(offset, size);
-            let _ = driver.device.write(register::QUEUE_NOTIFY, 4, 0);
-            let _ = driver.device.deliver();
+            let _ = driver.store(offset, size, value);
+            let _ = driver.load(offset, size);
+            let _ = driver.store(register::QUEUE_NOTIFY, 4, 0);
+            let _ = driver.deliver();
         }
         driver.dma.stop(|| ()).unwrap();
     }

@@ -8,7 +8,7 @@ use crate::machine::vm::VcpuRef;
 use crate::machine::vm::Vm;
 use crate::machine::vm::guest_dma::Side;
 use crate::machine::vm::ram::GuestRam;
-use crate::viommu::Viommu;
+use crate::viommu::{Viommu, Written};
 
 /// Outcome of a load.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,9 @@ pub fn read(me: VcpuRef, ipa: u64, size: u8) -> Loaded {
         return value.map_or(Loaded::Again, Loaded::Value);
     }
     if let (Some(viommu), Some(offset)) = (viommu(vm), within(map::VIRTIO_IOMMU, ipa)) {
-        return Loaded::Value(viommu.read(offset as u64, size));
+        let line = |high| vm.kick(vm.viommu_line(high).without(me.index));
+        let value = viommu.read(offset as u64, size, line);
+        return value.map_or(Loaded::Again, Loaded::Value);
     }
     if let (Some(messages), Some(offset)) = (&vm.messages, within(map::GICV2M, ipa)) {
         return Loaded::Value(messages.frame.read(offset).into());
@@ -65,12 +67,10 @@ pub fn write(me: VcpuRef, ipa: u64, size: u8, value: u64) -> Stored {
         };
     }
     if let (Some(viommu), Some(offset)) = (viommu(vm), within(map::VIRTIO_IOMMU, ipa)) {
-        let written = viommu.write(offset as u64, size, value);
-        vm.kick(vm.viommu_line(written.line).without(me.index));
-        return if written.again {
-            Stored::Again
-        } else {
-            Stored::Done
+        let line = |high| vm.kick(vm.viommu_line(high).without(me.index));
+        return match viommu.write(offset as u64, size, value, line) {
+            Written::Again => Stored::Again,
+            Written::Done => Stored::Done,
         };
     }
     if let (Some(messages), Some(offset)) = (&vm.messages, within(map::GICV2M, ipa)) {

@@ -64,8 +64,8 @@ pub fn report(unit: &'static Unit, fault: Fault) {
         && !vm.life.has_failed()
         && let Some(dma) = vm.dma.get()
     {
-        vm.kick(match dma.fault(master.endpoint, &fault) {
-            Told::Viommu(high) => vm.viommu_line(high),
+        let line = |high| vm.kick(vm.viommu_line(high));
+        vm.kick(match dma.fault(master.endpoint, &fault, line) {
             Told::Event => vm.event_interrupt(),
             Told::Nothing => Kick::default(),
         });

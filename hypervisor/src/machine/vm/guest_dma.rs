@@ -76,8 +76,9 @@ impl GuestDma {
         &self.calls
     }
 
-    /// A fault of one of the VM's masters, for the VM itself: what it is told by.
-    pub fn fault(&self, endpoint: u32, fault: &smmu::Fault) -> Told {
+    /// A fault of one of the VM's masters, for the VM itself: what it is told by. `line` puts the line
+    /// of its virtio-iommu high or low.
+    pub fn fault(&self, endpoint: u32, fault: &smmu::Fault, line: impl FnMut(bool)) -> Told {
         let record = &fault.record;
         let mut flags = if record.write {
             EventFlags::WRITE
@@ -95,20 +96,19 @@ impl GuestDma {
             iova,
         });
         match &self.viommu {
-            Some(viommu) => Told::Viommu(viommu.deliver()),
-            None if raise => Told::Event,
-            None => Told::Nothing,
+            Some(viommu) => viommu.deliver(line),
+            None if raise => return Told::Event,
+            None => {}
         }
+        Told::Nothing
     }
 }
 
 /// How a VM learns of a fault.
 pub enum Told {
-    /// By its virtio-iommu, whose line is high or low.
-    Viommu(bool),
     /// By the interrupt for events.
     Event,
-    /// It knows that there are faults, and has not fetched them yet.
+    /// By its virtio-iommu; or it knows that there are faults, and has not fetched them yet.
     Nothing,
 }
 
