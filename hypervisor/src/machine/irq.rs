@@ -12,7 +12,8 @@ use litemap::LiteMap;
 use platform::gic::its::LPI_BASE;
 use spin::Once;
 
-use super::board::gic::{self, Lrs};
+use super::board::gic;
+use super::board::lists::Lrs;
 use super::board::private::{self, Private};
 use super::board::{console, cpus, its, kick, smmus};
 use super::operator::{faults, monitor};

@@ -16,10 +16,9 @@ use platform::mmio::Window;
 use spin::Once;
 use spin::mutex::SpinMutex;
 
-use super::{cpus, private};
+use super::cpus;
 use crate::arch::boot::MAX_CPUS;
 use crate::arch::{cache, gic_cpu, mmio};
-use crate::vgic::{GichRegisters, ListRegisters, Lr, Maintenance};
 
 struct Gic {
     distributor: Distributor<Window>,
@@ -35,18 +34,24 @@ struct Gic {
     configuring: SpinMutex<()>,
 }
 
-struct V2 {
-    cpu: CpuInterface<Window>,
-    lists: Gich<Window>,
+pub(super) struct V2 {
+    pub cpu: CpuInterface<Window>,
+    pub lists: Gich<Window>,
     /// What guests see as their CPU interface.
     virtual_cpu: u64,
     /// QEMU's GICv2 clears the active state when a guest ends a hardware
     /// interrupt, but does not look at the line again until something else
     /// happens. It is the one that names no product.
-    signals_again: bool,
+    pub signals_again: bool,
 }
 
 static GIC: Once<Gic> = Once::new();
+
+/// The memory-mapped interfaces, if it is a GICv2.
+#[inline]
+pub(super) fn v2() -> Option<&'static V2> {
+    GIC.get()?.v2.as_ref()
+}
 
 /// Finds the controller and sets its distributor up; on the boot CPU, once.
 ///
@@ -68,7 +73,7 @@ pub fn init(facts: &facts::Gic) -> Result<(), Error> {
             .collect(),
         stride: facts.stride.and_then(|s| usize::try_from(s).ok()),
         v2: (version == Version::V2)
-            .then(|| v2(facts, distributor.names_product()))
+            .then(|| find_v2(facts, distributor.names_product()))
             .flatten(),
         locals: [const { Once::new() }; MAX_CPUS],
         masks: [const { AtomicU8::new(0) }; MAX_CPUS],
@@ -83,7 +88,7 @@ pub fn init(facts: &facts::Gic) -> Result<(), Error> {
     Ok(())
 }
 
-fn v2(facts: &facts::Gic, signals_again: bool) -> Option<V2> {
+fn find_v2(facts: &facts::Gic, signals_again: bool) -> Option<V2> {
     let (cpu, lists, virtual_cpu) = (facts.cpu_interface?, facts.hypervisor?, facts.virtual_cpu?);
     let cpu_window = mmio::window(cpu.base, cpu.size);
     let len = usize::try_from(cpu.size).ok()?;
@@ -249,7 +254,7 @@ pub fn acknowledge() -> Option<Taken> {
 
 /// Drops the running priority.
 pub fn end(raw: u32) {
-    match GIC.get().and_then(|gic| gic.v2.as_ref()) {
+    match v2() {
         None => gic_cpu::end(raw),
         Some(v2) => v2.cpu.end(raw),
     }
@@ -257,7 +262,7 @@ pub fn end(raw: u32) {
 
 /// Deactivates an interrupt of this CPU, or a shared one it acknowledged.
 pub fn deactivate(raw: u32) {
-    match GIC.get().and_then(|gic| gic.v2.as_ref()) {
+    match v2() {
         None => gic_cpu::deactivate(raw),
         Some(v2) => v2.cpu.deactivate(raw),
     }
@@ -279,7 +284,7 @@ pub fn send_sgi(intid: u32, index: usize) {
 
 /// The virtual interface of this CPU, as a vCPU finds it after reset.
 pub fn reset_virtual_interface() {
-    match GIC.get().and_then(|gic| gic.v2.as_ref()) {
+    match v2() {
         None => gic_cpu::reset_virtual(),
         Some(v2) => v2.lists.reset(),
     }
@@ -288,116 +293,5 @@ pub fn reset_virtual_interface() {
 /// GICv2: physical address of what guests see as their CPU interface.
 #[must_use]
 pub fn virtual_cpu_interface() -> Option<u64> {
-    Some(GIC.get()?.v2.as_ref()?.virtual_cpu)
-}
-
-/// This CPU's list registers.
-pub enum Lrs {
-    /// In system registers.
-    V3,
-    /// In memory.
-    V2(GichRegisters<'static, Window>),
-}
-
-impl Lrs {
-    /// This CPU's.
-    #[inline]
-    #[must_use]
-    pub fn here() -> Self {
-        match GIC.get().and_then(|gic| gic.v2.as_ref()) {
-            None => Self::V3,
-            Some(v2) => Self::V2(GichRegisters {
-                gich: &v2.lists,
-                gicc: &v2.cpu,
-                signals_again: v2.signals_again,
-            }),
-        }
-    }
-}
-
-/// `ICH_HCR_EL2` (IHI 0069, 12.4.5).
-mod ich_hcr {
-    pub const EN: u64 = 1;
-    pub const LRENPIE: u64 = 1 << 2;
-    pub const NPIE: u64 = 1 << 3;
-    pub const EOI_COUNT_SHIFT: u32 = 27;
-    pub const EOI_COUNT: u64 = 0x1f << EOI_COUNT_SHIFT;
-}
-
-impl ListRegisters for Lrs {
-    fn count(&self) -> usize {
-        match self {
-            Self::V3 => gic_cpu::list_registers(),
-            Self::V2(v2) => v2.count(),
-        }
-    }
-
-    fn read(&self, index: usize) -> Lr {
-        match self {
-            Self::V3 => Lr(gic_cpu::read_lr(index)),
-            Self::V2(v2) => v2.read(index),
-        }
-    }
-
-    fn write(&mut self, index: usize, value: Lr) {
-        match self {
-            Self::V3 => gic_cpu::write_lr(index, value.0),
-            Self::V2(v2) => v2.write(index, value),
-        }
-    }
-
-    fn empty(&self) -> u32 {
-        match self {
-            Self::V3 => gic_cpu::elrsr() as u32,
-            Self::V2(v2) => v2.empty(),
-        }
-    }
-
-    fn set_maintenance(&mut self, wanted: Maintenance) {
-        match self {
-            Self::V3 => {
-                let none = if wanted.no_pending { ich_hcr::NPIE } else { 0 };
-                let missing = if wanted.entry_not_present {
-                    ich_hcr::LRENPIE
-                } else {
-                    0
-                };
-                gic_cpu::set_hcr(
-                    gic_cpu::hcr() & ich_hcr::EOI_COUNT | ich_hcr::EN | none | missing,
-                );
-            }
-            Self::V2(v2) => v2.set_maintenance(wanted),
-        }
-    }
-
-    fn take_eoi_count(&mut self) -> u32 {
-        match self {
-            Self::V3 => {
-                let hcr = gic_cpu::hcr();
-                if hcr & ich_hcr::EOI_COUNT != 0 {
-                    gic_cpu::set_hcr(hcr & !ich_hcr::EOI_COUNT);
-                }
-                ((hcr & ich_hcr::EOI_COUNT) >> ich_hcr::EOI_COUNT_SHIFT) as u32
-            }
-            Self::V2(v2) => v2.take_eoi_count(),
-        }
-    }
-
-    fn deactivate(&mut self, physical: u32) {
-        match self {
-            Self::V3 => gic_cpu::deactivate(physical),
-            Self::V2(v2) => v2.deactivate(physical),
-        }
-    }
-
-    fn is_asserted(&self, physical: u32) -> bool {
-        private::timer_line(physical).unwrap_or(true)
-    }
-
-    fn signals_again(&self) -> bool {
-        match self {
-            Self::V3 => true,
-            Self::V2(v2) => v2.signals_again(),
-        }
-    }
+    Some(v2()?.virtual_cpu)
 }

@@ -7,7 +7,7 @@ use crate::arch::regs::{self, far_el2, hpfar_el2};
 use crate::arch::vectors::Frame;
 use crate::guest::map;
 use crate::life::Ending;
-use crate::machine::board::gic::Lrs;
+use crate::machine::board::lists::Lrs;
 use crate::machine::irq;
 use crate::machine::vm::{VcpuRef, Vm, interrupts};
 use crate::trap::esr::{Access, DataAbort, Fault};

@@ -3,8 +3,9 @@
 
 use super::VcpuRef;
 use super::Vm;
-use crate::machine::board::gic::{self, Lrs};
+use crate::machine::board::gic;
 use crate::machine::board::kick;
+use crate::machine::board::lists::Lrs;
 use crate::vgic::{Effects, Kick, SgiKind};
 
 impl Vm {
