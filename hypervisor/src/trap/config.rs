@@ -5,11 +5,8 @@
 //! traps is what could reach beyond the VM (other CPUs' state, firmware,
 //! physical interrupts) or what the feature registers hide.
 //!
-//! Two layouts exist. With HCR_EL2.E2H = 0 the EL2 registers have their own
-//! layout; with E2H = 1 (fixed on CPUs whose ID_AA64MMFR4_EL1.E2H0 says "not
-//! implemented") CPTR_EL2 looks like CPACR_EL1 and CNTHCTL_EL2 like
-//! CNTKCTL_EL1. Functions take `e2h` where it matters. EL2's own SCTLR, TCR
-//! and TTBR differ too; those belong to the boot code.
+//! EL2 runs with HCR_EL2.E2H = 0. On CPUs whose ID_AA64MMFR4_EL1.E2H0 says that
+//! it is fixed to 1 some of these registers have other layouts.
 
 use super::esr;
 
@@ -27,10 +24,6 @@ pub mod hcr {
     pub const IMO: u64 = 1 << 4;
     /// Physical SError to EL2.
     pub const AMO: u64 = 1 << 5;
-    /// Virtual SError pending.
-    pub const VSE: u64 = 1 << 8;
-    /// Trap WFI.
-    pub const TWI: u64 = 1 << 13;
     /// Trap reads of ID group 3.
     pub const TID3: u64 = 1 << 18;
     /// Trap SMC.
@@ -41,8 +34,6 @@ pub mod hcr {
     pub const TACR: u64 = 1 << 21;
     /// EL1 is AArch64.
     pub const RW: u64 = 1 << 31;
-    /// EL2 host layout.
-    pub const E2H: u64 = 1 << 34;
     /// Trap LORegion registers.
     pub const TLOR: u64 = 1 << 35;
     /// Trap RAS error records.
@@ -57,13 +48,6 @@ pub mod hcr {
     pub const TID5: u64 = 1 << 58;
 }
 
-/// Whether HCR_EL2.E2H is fixed to 1 on this CPU, from ID_AA64MMFR4_EL1: its
-/// field E2H0 is signed and negative where E2H = 0 is not implemented.
-#[must_use]
-pub const fn e2h_is_fixed(mmfr4: u64) -> bool {
-    mmfr4 & 1 << 27 != 0
-}
-
 /// HCR_EL2 while a guest runs.
 ///
 /// Not set, and why: TWI and TWE, because an idle vCPU may idle its CPU (any
@@ -72,27 +56,23 @@ pub const fn e2h_is_fixed(mmfr4: u64) -> bool {
 /// because a vCPU that never moves cleans the right caches by itself and SWIO
 /// keeps it from discarding a neighbour's lines; TVM and TTLB, because the guest owns its
 /// stage 1; ATA, because memory tagging is hidden.
-#[must_use]
-pub const fn hcr_el2(e2h: bool) -> u64 {
-    let base = hcr::VM
-        | hcr::SWIO
-        | hcr::PTW
-        | hcr::FMO
-        | hcr::IMO
-        | hcr::AMO
-        | hcr::TID3
-        | hcr::TSC
-        | hcr::TIDCP
-        | hcr::TACR
-        | hcr::RW
-        | hcr::TLOR
-        | hcr::TERR
-        | hcr::TEA
-        | hcr::APK
-        | hcr::API
-        | hcr::TID5;
-    if e2h { base | hcr::E2H } else { base }
-}
+pub const HCR_EL2: u64 = hcr::VM
+    | hcr::SWIO
+    | hcr::PTW
+    | hcr::FMO
+    | hcr::IMO
+    | hcr::AMO
+    | hcr::TID3
+    | hcr::TSC
+    | hcr::TIDCP
+    | hcr::TACR
+    | hcr::RW
+    | hcr::TLOR
+    | hcr::TERR
+    | hcr::TEA
+    | hcr::APK
+    | hcr::API
+    | hcr::TID5;
 
 /// HCRX_EL2, where ID_AA64MMFR1_EL1.HCX says it exists: everything it enables
 /// (LD64B, MOPS, TCR2, SCTLR2, GCS, …) is hidden, so all zero.
@@ -114,29 +94,18 @@ pub const HSTR_EL2: u64 = 0;
 
 /// CPTR_EL2 while a guest runs: floating point and SIMD belong to the guest
 /// (EL2 is built without); SVE, SME, activity monitors and trace trap.
-#[must_use]
-pub const fn cptr_el2(e2h: bool) -> u64 {
+pub const CPTR_EL2: u64 = {
+    const TTA: u64 = 1 << 20;
     const TAM: u64 = 1 << 30;
-    if e2h {
-        const FPEN: u64 = 0b11 << 20;
-        const TTA: u64 = 1 << 28;
-        // ZEN = SMEN = 0b00: SVE and SME trap.
-        FPEN | TTA | TAM
-    } else {
-        const TTA: u64 = 1 << 20;
-        // RES1 bits 13, 9 and 7:0; TSM (12) and TZ (8) trap where SME and SVE
-        // exist and are RES1 where they do not; TFP (10) clear.
-        const RES1_TZ_TSM: u64 = 0x33ff;
-        RES1_TZ_TSM | TTA | TAM
-    }
-}
+    // RES1 bits 13, 9 and 7:0; TSM (12) and TZ (8) trap where SME and SVE exist
+    // and are RES1 where they do not; TFP (10) clear.
+    const RES1_TZ_TSM: u64 = 0x33ff;
+    RES1_TZ_TSM | TTA | TAM
+};
 
 /// CNTHCTL_EL2 while a guest runs: counter and both EL1 timers untrapped;
 /// event stream, ECV offset and timer traps off.
-#[must_use]
-pub const fn cnthctl_el2(e2h: bool) -> u64 {
-    if e2h { 0b11 << 10 } else { 0b11 }
-}
+pub const CNTHCTL_EL2: u64 = 0b11;
 
 /// MDCR_EL2 while a guest runs. `counters` is PMCR_EL0.N of this CPU.
 ///
@@ -184,25 +153,14 @@ mod tests {
     /// Words assembled by hand from the manual's field tables.
     #[test]
     fn values_are_the_manuals() {
-        assert_eq!(hcr_el2(false), 0x0400_0338_803c_003f);
-        assert_eq!(hcr_el2(true), 0x0400_033c_803c_003f);
-        assert_eq!(cptr_el2(false), 0x4010_33ff);
-        assert_eq!(cptr_el2(true), 0x5030_0000);
-        assert_eq!(cnthctl_el2(false), 3);
-        assert_eq!(cnthctl_el2(true), 0xc00);
+        assert_eq!(HCR_EL2, 0x0400_0338_803c_003f);
+        assert_eq!(CPTR_EL2, 0x4010_33ff);
+        assert_eq!(CNTHCTL_EL2, 3);
         assert_eq!(mdcr_el2(6), 0x088a_4c66);
         assert_eq!(SCTLR_EL1_RESET, 0x30d0_0980);
         assert_eq!(SPSR_RESET, 0x3c5);
         assert_eq!(MPAM2_EL2, 0x0003_0000_0000_0000);
         assert_eq!((HCRX_EL2, FGT, HSTR_EL2), (0, 0, 0));
-    }
-
-    #[test]
-    fn e2h_is_fixed_where_its_zero_is_missing() {
-        assert!(!e2h_is_fixed(0));
-        assert!(!e2h_is_fixed(!(0xf << 24)));
-        assert!(e2h_is_fixed(0xe << 24));
-        assert!(e2h_is_fixed(0xf << 24));
     }
 
     #[test]

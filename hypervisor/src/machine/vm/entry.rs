@@ -31,11 +31,11 @@ impl VcpuRef {
 
     /// What this VM may do and sees on this CPU.
     fn set_traps(&self) {
-        regs::hcr_el2::write(config::hcr_el2(false));
-        regs::cptr_el2::write(config::cptr_el2(false));
+        regs::hcr_el2::write(config::HCR_EL2);
+        regs::cptr_el2::write(config::CPTR_EL2);
         regs::mdcr_el2::write(config::mdcr_el2(((regs::pmcr_el0() >> 11) & 0x1f) as u8));
         regs::hstr_el2::write(config::HSTR_EL2);
-        regs::cnthctl_el2::write(config::cnthctl_el2(false));
+        regs::cnthctl_el2::write(config::CNTHCTL_EL2);
         regs::fine_grained_traps_off();
         regs::cntvoff_el2::write(self.vm.counter_offset());
         regs::vpidr_el2::write(regs::midr_el1());
