@@ -113,12 +113,6 @@ impl Attrs {
         Self(self.0 & !(0b11 << SH_SHIFT) | sh << SH_SHIFT)
     }
 
-    /// The same with other access rights.
-    #[must_use]
-    pub const fn with_access(self, access: Access) -> Self {
-        Self(self.0 & !(S2AP_READ | S2AP_WRITE) | access.bits())
-    }
-
     /// The same for devices alone: the access flag is clear, so that a walker
     /// that takes access flag faults, as CPUs do here (`VTCR_EL2.HA` clear),
     /// faults, and one told not to (`STE.S2AFFD`, an SMMUv2's `SCTLR.AFFD`)

@@ -278,25 +278,6 @@ impl Config {
         encode_size(self.pa_bits as u8)
     }
 
-    /// `IRGN0`, `ORGN0` of the walks, one code for both: write-back, read-
-    /// and write-allocate, or non-cacheable.
-    #[must_use]
-    pub const fn rgn(&self) -> u32 {
-        match self.walks {
-            Walks::Coherent => 1,
-            Walks::NonCoherent => 0,
-        }
-    }
-
-    /// `SH0` of the walks: inner shareable, or outer.
-    #[must_use]
-    pub const fn sh(&self) -> u32 {
-        match self.walks {
-            Walks::Coherent => 3,
-            Walks::NonCoherent => 2,
-        }
-    }
-
     /// VTCR_EL2 for this table: all fields above, bit 31 as RES1, everything
     /// else zero (8-bit VMIDs, no hardware access flag or dirty state).
     ///

@@ -69,18 +69,6 @@ pub fn hcr() -> u64 {
     read!("s3_4_c12_c11_0")
 }
 
-/// Reads `ICH_MISR_EL2`: why the maintenance interrupt is asserted.
-#[must_use]
-pub fn misr() -> u64 {
-    read!("s3_4_c12_c11_2")
-}
-
-/// Reads `ICH_EISR_EL2`: list registers with an end of interrupt to handle.
-#[must_use]
-pub fn eisr() -> u64 {
-    read!("s3_4_c12_c11_3")
-}
-
 /// Reads `ICH_ELRSR_EL2`: list registers that are free.
 #[must_use]
 pub fn elrsr() -> u64 {
@@ -91,12 +79,6 @@ pub fn elrsr() -> u64 {
 #[must_use]
 pub fn list_registers() -> usize {
     (read!("s3_4_c12_c11_1") & 0x1f) as usize + 1 // ICH_VTR_EL2
-}
-
-/// Priority bits of the virtual interface.
-#[must_use]
-pub fn priority_bits() -> u32 {
-    ((read!("s3_4_c12_c11_1") >> 29) & 7) as u32 + 1
 }
 
 /// Takes the most urgent interrupt: its INTID, or 1020 and above for none.

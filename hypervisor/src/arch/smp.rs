@@ -15,8 +15,6 @@ pub enum Conduit {
 const CPU_ON: u64 = 0xc400_0003;
 /// `SYSTEM_OFF` (DEN0022, 5.10).
 const SYSTEM_OFF: u64 = 0x8400_0008;
-/// `SYSTEM_RESET` (DEN0022, 5.11).
-const SYSTEM_RESET: u64 = 0x8400_0009;
 
 /// Makes an SMCCC call with up to six arguments and returns x0 to x3.
 #[must_use]
@@ -68,9 +66,4 @@ pub fn cpu_on(
 /// Switches the board off. Returns only if firmware cannot.
 pub fn system_off(conduit: Conduit) {
     let _ = call(conduit, SYSTEM_OFF, [0; 6]);
-}
-
-/// Resets the board. Returns only if firmware cannot.
-pub fn system_reset(conduit: Conduit) {
-    let _ = call(conduit, SYSTEM_RESET, [0; 6]);
 }

@@ -49,11 +49,6 @@ impl<O: Outside> VmDma<O> {
             .ok_or(Error::NoEndpoint(id))
     }
 
-    /// The endpoint numbers of the VM, in the order of their indices.
-    pub fn endpoint_ids(&self) -> impl Iterator<Item = u32> + '_ {
-        self.endpoints.iter().map(|endpoint| endpoint.id)
-    }
-
     /// What an endpoint in no domain does.
     fn fallback(&self) -> Target {
         if self.bypass() {

@@ -112,8 +112,6 @@ pub mod cap {
 
 /// Power management capability.
 pub mod pm {
-    /// Capabilities register.
-    pub const PMC: u16 = 2;
     /// D1 supported.
     pub const PMC_D1: u16 = 1 << 9;
     /// D2 supported.

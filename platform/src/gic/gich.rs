@@ -79,11 +79,6 @@ impl<M: Mmio> Gich<M> {
         self.regs.read32(MISR)
     }
 
-    /// `GICH_VMCR`: the guest's CPU interface settings.
-    pub fn vmcr(&self) -> u32 {
-        self.regs.read32(VMCR)
-    }
-
     /// Sets `GICH_VMCR`.
     pub fn set_vmcr(&self, word: u32) {
         self.regs.write32(VMCR, word);

@@ -241,12 +241,6 @@ impl Running {
         self.qmp.quit()?;
         self.finish(LIMIT)
     }
-
-    /// The events traced so far. QEMU writes them through a buffer, so the
-    /// newest may be missing.
-    pub fn trace_so_far(&self) -> Result<Vec<Event>> {
-        trace::read(&self.dir.join("trace.log"))
-    }
 }
 
 /// What is left of a machine that has ended.
