@@ -1,3 +1,7 @@
+mod boundaries;
+mod events;
+mod hostile;
+
 use super::spec::*;
 use super::*;
 use crate::dma::testing::*;
@@ -19,8 +23,6 @@ const EVENT_DESC: u64 = RAM + 12 * PAGE;
 const EVENT_AVAIL: u64 = RAM + 13 * PAGE;
 const EVENT_USED: u64 = RAM + 14 * PAGE;
 const EVENT_BUFFERS: u64 = RAM + 15 * PAGE;
-
-mod boundaries;
 
 /// The driver's side.
 struct Driver {
@@ -409,84 +411,6 @@ fn bypass_is_the_operators_choice_first() {
 }
 
 #[test]
-fn probe_tells_of_the_msi_doorbell() {
-    let mut driver = Driver::new();
-    let probe = |endpoint| Probe {
-        head: [request::PROBE, 0, 0, 0],
-        endpoint,
-        reserved: [0; 64],
-    };
-    let at = driver.queue(probe(0x8).as_bytes(), 68);
-    driver.kick();
-    let answer = driver.ram.get(at, 68);
-    let (region, rest) = ResvMem::read_from_prefix(&answer).unwrap();
-    let (kind, length, start, end) = (region.kind, region.length, region.start, region.end);
-    assert_eq!((kind, length, region.subtype), (1, 20, 1));
-    assert_eq!((start, end), (DOORBELL, DOORBELL + PAGE - 1));
-    assert!(rest.iter().all(|byte| *byte == 0), "no more, and OK");
-    let at = driver.queue(probe(0x9).as_bytes(), 68);
-    driver.kick();
-    assert_eq!(driver.ram.get(at + 64, 1), [NO_ENTRY]);
-    assert_eq!(driver.call(probe(0x8).as_bytes()), INVALID, "no room");
-}
-
-#[test]
-fn faults_reach_the_event_queue() {
-    let driver = Driver::new();
-    let event = Event {
-        reason: EventReason::Mapping,
-        flags: EventFlags::WRITE | EventFlags::ADDRESS,
-        endpoint: 0x10,
-        iova: 0x1234_5678,
-    };
-    driver.dma.events.push(event);
-    assert!(!driver.deliver(), "no buffer yet");
-    driver.descriptor(EVENT_DESC, 0, EVENT_BUFFERS, 24, DESC_WRITE);
-    driver.ram.put(EVENT_AVAIL + 2, &1u16.to_le_bytes());
-    let _ = driver.store(register::QUEUE_NOTIFY, 4, 1);
-    assert!(driver.line.get());
-    let bytes = driver.ram.get(EVENT_BUFFERS, 24);
-    let fault = Fault::read_from_bytes(&bytes).unwrap();
-    assert_eq!(
-        (fault.reason, fault.flags, fault.endpoint),
-        (2, 0x102, 0x10)
-    );
-    assert_eq!(fault.address, 0x1234_5678);
-    let _ = driver.store(register::INTERRUPT_ACK, 4, 1);
-    assert!(!driver.line.get());
-    driver.dma.events.push(event);
-    assert!(!driver.deliver());
-    assert!(
-        !driver.dma.events.is_empty(),
-        "kept until there is a buffer"
-    );
-}
-
-#[test]
-fn no_cpu_waits_for_another_and_no_fault_is_left_behind() {
-    let driver = Driver::new();
-    driver.descriptor(EVENT_DESC, 0, EVENT_BUFFERS, 24, DESC_WRITE);
-    driver.ram.put(EVENT_AVAIL + 2, &1u16.to_le_bytes());
-    driver.dma.events.push(Event {
-        reason: EventReason::Mapping,
-        flags: EventFlags::WRITE,
-        endpoint: 0x10,
-        iova: 0,
-    });
-    {
-        let _other_cpu = driver.device.state.lock();
-        assert_eq!(driver.device.read(register::STATUS, 4, |_| ()), None);
-        assert_eq!(driver.store(register::STATUS, 4, 0), Written::Again);
-        assert!(!driver.deliver());
-        assert_eq!(driver.load(register::CONFIG, 8), !(PAGE - 1), "no state");
-    }
-    assert!(!driver.dma.events.is_empty());
-    // Whoever had it looks once more. The store above was not done.
-    assert_eq!(driver.load(register::STATUS, 4), 0xf);
-    assert!(driver.dma.events.is_empty() && driver.line.get());
-}
-
-#[test]
 fn reset_frees_what_the_driver_made() {
     let mut driver = Driver::new();
     driver.attach(1, 0x8, 0);
@@ -520,87 +444,4 @@ fn a_stuck_smmu_is_an_error_of_the_request() {
         RequestStatus::DeviceError as u8
     );
     assert!(!driver.needs_reset());
-}
-
-#[test]
-fn rings_that_make_no_sense_stop_the_device() {
-    type Spoil = fn(&Driver);
-    let spoils: [(&str, Spoil); 6] = [
-        ("head", |d| d.ram.put(AVAIL + 4, &500u16.to_le_bytes())),
-        ("index", |d| d.ram.put(AVAIL + 2, &200u16.to_le_bytes())),
-        ("loop", |d| {
-            d.descriptor(DESC, 0, BUFFERS, 4, DESC_NEXT);
-            d.ram.put(DESC + 14, &0u16.to_le_bytes());
-        }),
-        ("indirect", |d| {
-            d.descriptor(DESC, 0, BUFFERS, 16, DESC_INDIRECT)
-        }),
-        ("not RAM", |d| d.descriptor(DESC, 0, 0x1000, 16, DESC_NEXT)),
-        ("order", |d| {
-            d.descriptor(DESC, 0, BUFFERS, 16, DESC_NEXT | DESC_WRITE)
-        }),
-    ];
-    for (what, spoil) in spoils {
-        let mut driver = Driver::new();
-        driver.queue(&[1, 0, 0, 0], 4);
-        // A readable descriptor follows.
-        if what == "order" {
-            driver.descriptor(DESC, 1, BUFFERS, 16, 0);
-        }
-        spoil(&driver);
-        let written = driver.store(register::QUEUE_NOTIFY, 4, 0);
-        assert!(driver.line.get() && written == Written::Done, "{what}");
-        assert!(driver.needs_reset(), "{what}");
-        let written = driver.store(register::QUEUE_NOTIFY, 4, 0);
-        assert_eq!(written, Written::Done);
-        driver.set(register::STATUS, 0);
-        assert!(!driver.needs_reset());
-    }
-}
-
-#[test]
-fn queues_that_cannot_be_used_do_not_get_ready() {
-    let driver = Driver::new();
-    driver.set(register::STATUS, 0);
-    for (num, desc) in [(0, DESC), (3, DESC), (512, DESC), (1 << 20, DESC), (8, 1)] {
-        driver.set(register::QUEUE_SEL, 0);
-        driver.set(register::QUEUE_NUM, num);
-        driver.set(register::QUEUE_DESC_LOW, desc);
-        driver.set(register::QUEUE_READY, 1);
-        assert_eq!(driver.load(register::QUEUE_READY, 4), 0);
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 24 }))]
-
-    /// Whatever is in the rings and whatever is written to the registers: no panic, bounded work.
-    #[test]
-    fn hostile_rings_and_registers(
-        bytes in proptest::collection::vec(prop_oneof![3 => Just(0u8), 2 => 0..5u8, 1 => any::<u8>()],
-            4 * PAGE as usize),
-        words in proptest::collection::vec((0..0x140u64, prop_oneof![Just(4u8), Just(1), Just(8)],
-            prop_oneof![0..4u64, any::<u64>()]), 0..40),
-    ) {
-        let driver = Driver::new();
-        driver.dma.attach_or_create(1, 0x8, crate::dma::DomainKind::Paging).unwrap();
-        driver.ram.put(RAM, &bytes);
-        for at in [DESC, DESC + 16, DESC + 32] {
-            // Give the chain a chance to lead somewhere.
-            driver.ram.put(at, &(BUFFERS | 0x10).to_le_bytes());
-        }
-        driver.ram.put(AVAIL + 2, &3u16.to_le_bytes());
-        for _ in 0..8 {
-            if driver.store(register::QUEUE_NOTIFY, 4, 0) == Written::Done {
-                break;
-            }
-        }
-        for (offset, size, value) in words {
-            let _ = driver.store(offset, size, value);
-            let _ = driver.load(offset, size);
-            let _ = driver.store(register::QUEUE_NOTIFY, 4, 0);
-            let _ = driver.deliver();
-        }
-        driver.dma.stop(|| ()).unwrap();
-    }
 }
