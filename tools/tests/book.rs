@@ -210,3 +210,33 @@ fn every_page_is_built_alike_and_stays_in_the_book() {
     );
     assert!(build_of("# A\n\n## B\n").is_some());
 }
+
+/// A picture of numbers says the same as the page that shows it.
+#[test]
+fn the_picture_of_sizes_is_that_of_its_page() {
+    let docs = root().join("docs");
+    let page = std::fs::read_to_string(docs.join("size.md")).unwrap();
+    let picture = std::fs::read_to_string(docs.join("images/size.svg")).unwrap();
+    let label = picture.split("aria-label=\"").nth(1).unwrap();
+    let label = label.split('"').next().unwrap();
+    assert!(page.contains(&format!("![{label}](images/size.svg)")));
+    let told: Vec<u32> = label
+        .split([' ', ','])
+        .filter_map(|w| w.parse().ok())
+        .collect();
+    let drawn = picture.split("font-weight=\"600\">").skip(1);
+    let drawn = drawn.filter_map(|rest| rest.split('<').next()?.parse().ok());
+    assert_eq!(told, drawn.collect::<Vec<u32>>());
+    let sum: u32 = told.iter().sum();
+    // The bars are 2.2 points a KiB.
+    for kib in told {
+        let width = (f64::from(kib) * 2.2).round();
+        assert!(
+            picture.contains(&format!("width=\"{width}\" height=\"30\"")),
+            "{kib}"
+        );
+    }
+    let code = page.split("| code | ").nth(1).unwrap();
+    let code = code.split(" | ").nth(1).unwrap();
+    assert_eq!(sum.to_string(), code.trim(), "the bars make up the code");
+}
