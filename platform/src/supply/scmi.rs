@@ -80,6 +80,12 @@ impl<M: Mmio> Channel<M> {
         self
     }
 
+    /// Whether firmware has answered whatever it was asked. It owns a channel
+    /// that is not free, also one that it has yet to make usable.
+    pub fn is_free(&self) -> bool {
+        self.page.read32(CHANNEL_STATUS) & FREE != 0
+    }
+
     /// Asks for a protocol's version: also the way to find out whether
     /// firmware answers at all.
     ///
@@ -125,9 +131,7 @@ impl<M: Mmio> Channel<M> {
     }
 
     fn exchange(&self, header: u32, args: &[u32], words: usize) -> Result<Reply, SupplyError> {
-        until(&*self.services, self.limit_us, || {
-            self.page.read32(CHANNEL_STATUS) & FREE != 0
-        })?;
+        until(&*self.services, self.limit_us, || self.is_free())?;
         self.page.write32(CHANNEL_FLAGS, 0);
         let bytes = u32::try_from(args.len()).unwrap_or(0).saturating_mul(4);
         self.page.write32(LENGTH, bytes.saturating_add(4));

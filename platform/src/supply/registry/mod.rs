@@ -249,6 +249,10 @@ impl<E: Environment> Suppliers<E> {
             Some(Driver::Gpio | Driver::Pl061) => self.bank(tree, id).map(drop),
             Some(Driver::Scmi) => self.channel(tree, id).and_then(|channel| {
                 const BASE: u32 = 0x10;
+                // Not waited for here: whoever probes asks again.
+                if !channel.is_free() {
+                    return Err(OpenError::Firmware(SupplyError::Timeout(0)));
+                }
                 channel.version(BASE).map(drop).map_err(OpenError::Firmware)
             }),
             Some(driver @ (Driver::Eemi | Driver::EemiClock)) => {
