@@ -4,7 +4,9 @@
 //! [`Graph`] is plain bookkeeping and knows no device; [`graph_of`] builds one
 //! from a device tree and a plan; the caller probes. A supplier that turns up
 //! late is no special case: [`Graph::run`] may be called again whenever
-//! something new has appeared.
+//! something new has appeared. Once guests run, [`Graph::settle`] ends what
+//! cannot come any more, and [`Graph::ask_one`] goes on with the rest in small
+//! steps.
 #![cfg_attr(
     not(test),
     deny(
@@ -19,6 +21,7 @@ mod build;
 mod cycle;
 mod depend;
 mod explain;
+mod late;
 #[cfg(test)]
 mod tests;
 
@@ -119,6 +122,8 @@ pub struct Graph {
     devices: Vec<Device>,
     /// Order in which devices became ready: the power-up order.
     order: Vec<Index>,
+    /// Whose turn it is to be asked alone.
+    turn: Index,
 }
 
 impl Graph {
@@ -128,6 +133,7 @@ impl Graph {
         Self {
             devices: Vec::new(),
             order: Vec::new(),
+            turn: 0,
         }
     }
 
@@ -163,27 +169,17 @@ impl Graph {
         &self.order
     }
 
-    /// A device that had no driver, failed or was refused gets another chance:
-    /// its driver has been loaded, its firmware answers. Whatever was refused
-    /// for its sake is looked at again too.
-    pub fn revive(&mut self, device: Index) {
-        let mut again = alloc::vec![device];
-        while let Some(index) = again.pop() {
-            if let Some(found) = self.devices.get_mut(index) {
-                found.state = State::New;
-            }
-            let refused = self.devices.iter().enumerate().filter(
-                |(_, d)| matches!(d.state, State::Refused(by) | State::Bypassed(by) if by == index),
-            );
-            again.extend(refused.map(|(i, _)| i));
-        }
-    }
-
     /// Probes until nothing moves any more. Returns whether anything became
     /// ready. May be called again at any time.
     pub fn run(&mut self, probe: &mut dyn FnMut(Index) -> Probed) -> bool {
+        let asked = alloc::vec![false; self.devices.len()];
+        self.run_but(asked, probe)
+    }
+
+    /// As [`run`](Self::run); those that were asked already are not asked again
+    /// before something has become ready.
+    fn run_but(&mut self, mut asked: Vec<bool>, probe: &mut dyn FnMut(Index) -> Probed) -> bool {
         let mut moved = false;
-        let mut asked = alloc::vec![false; self.devices.len()];
         loop {
             let mut progress = false;
             for index in 0..self.devices.len() {
@@ -267,13 +263,7 @@ impl Graph {
     /// Ends the waiting: cycles are named, the rest is refused or bypassed,
     /// so that every device has an outcome.
     pub fn finish(&mut self) {
-        for ring in cycle::cycles(&self.devices) {
-            for &member in &ring {
-                if let Some(device) = self.devices.get_mut(member) {
-                    device.state = State::Cycle(ring.clone());
-                }
-            }
-        }
+        self.name_rings();
         for device in &mut self.devices {
             if let State::NotYet(why) = device.state {
                 device.state = State::Failed(why);
@@ -285,6 +275,7 @@ impl Graph {
     }
 }
 
+/// Where the suppliers of a device stand, taken together.
 enum Suppliers {
     Ready,
     Waiting(Index),

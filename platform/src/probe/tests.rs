@@ -154,22 +154,6 @@ fn rings_are_found_and_named() {
 }
 
 #[test]
-fn a_driver_loaded_later_brings_back_who_was_refused() {
-    let mut graph = Graph::new();
-    let smmu = graph.add("smmu", State::New);
-    let clock = graph.add("clock", State::NoDriver);
-    let master = graph.add("master", State::New);
-    graph.link(smmu, clock, Required);
-    graph.link(master, smmu, OrBypass);
-    graph.run(&mut |_| Probed::Ready);
-    assert_eq!(graph.outcome(smmu), "refused: clock: no driver");
-    assert_eq!(state(&graph, master), State::Bypassed(smmu));
-    graph.revive(clock);
-    graph.run(&mut |_| Probed::Ready);
-    assert_eq!(graph.order(), [clock, smmu, master]);
-}
-
-#[test]
 fn any_graph_ends_with_an_outcome_for_all() {
     // Every graph of four devices with up to one required supplier each, and
     // every single failing device.
@@ -297,4 +281,120 @@ fn an_smmu_that_stays_on_needs_no_driver_for_its_clocks() {
     );
     let graph = probe_board(&[edit], |_| Probed::Ready);
     assert_eq!(outcome(&graph, NIC), "ready");
+}
+
+/// What the hypervisor does once guests run: asks one at a time. `answer` is
+/// told who is asked, and for the how manieth time. Who was asked.
+fn ask(
+    graph: &mut Graph,
+    turns: usize,
+    mut answer: impl FnMut(Index, usize) -> Probed,
+) -> alloc::vec::Vec<Index> {
+    let mut asked = alloc::vec::Vec::new();
+    for _ in 0..turns {
+        let before = asked.len();
+        let one = graph.ask_one(&mut |i| {
+            asked.push(i);
+            answer(i, asked.iter().filter(|&&other| other == i).count())
+        });
+        assert_eq!(
+            asked[before..],
+            one.map_or(alloc::vec![], |i| alloc::vec![i])
+        );
+    }
+    asked
+}
+
+#[test]
+fn who_comes_late_brings_those_that_waited() {
+    let links = [(0, 1, Required), (1, 2, Required), (3, 1, Required)];
+    let mut graph = graph(4, &links);
+    graph.run(&mut |_| Probed::NotYet("asleep"));
+    graph.settle(&|_| true);
+    assert!(graph.waits());
+    assert_eq!(graph.outcome(0), "deferred: waits for d1");
+    let asked = ask(&mut graph, 8, |i, times| match (i, times) {
+        (2, 1..3) => Probed::NotYet("asleep"),
+        _ => Probed::Ready,
+    });
+    // Nobody before its suppliers, and nobody again once it is ready.
+    assert_eq!(asked, [2, 2, 2, 1, 3, 0]);
+    assert_eq!(graph.order(), [2, 1, 3, 0]);
+    assert!(!graph.waits());
+}
+
+#[test]
+fn who_never_comes_is_asked_in_turn_with_others() {
+    let mut graph = graph(3, &[(0, 1, Required)]);
+    graph.settle(&|_| true);
+    let asked = ask(&mut graph, 5, |i, _| match i {
+        1 => Probed::NotYet("never"),
+        _ => Probed::Failed("gone"),
+    });
+    assert_eq!(asked, [1, 2, 1, 1, 1]);
+    assert_eq!(graph.outcome(0), "deferred: waits for d1");
+    assert!(graph.waits());
+}
+
+#[test]
+fn who_fails_late_takes_its_consumers_along() {
+    let mut graph = graph(3, &[(0, 1, Required), (1, 2, Required)]);
+    graph.run(&mut |_| Probed::NotYet("asleep"));
+    graph.settle(&|_| true);
+    ask(&mut graph, 2, |_, times| match times {
+        1 => Probed::NotYet("asleep"),
+        _ => Probed::Failed("broken"),
+    });
+    assert_eq!(graph.outcome(0), "refused: d1 needs d2: failed: broken");
+    assert!(!graph.waits());
+}
+
+#[test]
+fn a_ring_behind_a_late_supplier_is_named_when_that_comes() {
+    // 0 and 1 need each other, which shows only when 2 is there.
+    let links = [(0, 2, Required), (0, 1, Required), (1, 0, Required)];
+    let mut graph = graph(3, &links);
+    graph.run(&mut |_| Probed::NotYet("asleep"));
+    graph.settle(&|_| true);
+    assert_eq!(graph.outcome(0), "deferred: waits for d2");
+    assert_eq!(ask(&mut graph, 3, |_, _| Probed::Ready), [2]);
+    assert_eq!(graph.outcome(0), "waits for itself: d0 → d1 → d0");
+    assert!(!graph.waits());
+}
+
+#[test]
+fn a_supplier_that_somebody_does_without_does_not_come_late() {
+    // 0 may run without 1, which waits for 3; 2 may not.
+    let links = [(0, 1, OrBypass), (1, 3, Required), (2, 1, Required)];
+    let mut graph = graph(4, &links);
+    graph.run(&mut |_| Probed::NotYet("asleep"));
+    graph.settle(&|_| true);
+    assert_eq!(state(&graph, 0), State::Bypassed(1));
+    assert_eq!(
+        graph.outcome(2),
+        "refused: d1: failed: it did not come in time"
+    );
+    assert_eq!(ask(&mut graph, 2, |_, _| Probed::Ready), [3]);
+    assert_eq!(state(&graph, 0), State::Bypassed(1));
+}
+
+#[test]
+fn who_may_not_come_late_is_refused_when_the_waiting_ends() {
+    let mut graph = graph(3, &[(0, 1, Required), (2, 1, Required)]);
+    graph.run(&mut |_| Probed::NotYet("asleep"));
+    graph.settle(&|i| i != 2);
+    assert_eq!(state(&graph, 2), State::Failed("it did not come in time"));
+    assert_eq!(state(&graph, 0), State::Waiting(1));
+}
+
+#[test]
+fn nobody_is_asked_when_nothing_is_late() {
+    let mut graph = graph(3, &[(0, 1, Required)]);
+    graph.run(&mut |i| match i {
+        2 => Probed::Failed("broken"),
+        _ => Probed::Ready,
+    });
+    graph.settle(&|_| true);
+    assert!(!graph.waits());
+    assert_eq!(ask(&mut graph, 3, |_, _| Probed::Ready), []);
 }
