@@ -31,6 +31,8 @@ pub struct VirtualFunction {
     pub d_state: u8,
     /// Announced to the power code as active.
     pub active: bool,
+    /// The VM is to find nothing in its place.
+    pub hidden: bool,
     id: u32,
     class: u32,
     subsystem: u32,
@@ -71,6 +73,7 @@ impl VirtualFunction {
             interrupt_line: 0,
             d_state: 0,
             active: false,
+            hidden: false,
             id: function.id,
             class: function.class,
             subsystem: cfg.read32(rid, regs::SUBSYSTEM),

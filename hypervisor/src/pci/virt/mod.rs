@@ -179,7 +179,8 @@ impl VirtualHost {
     /// Reads a register.
     #[must_use]
     pub fn read(&self, cfg: &impl ConfigSpace, access: Access) -> u32 {
-        let Some(function) = self.functions.iter().find(|f| f.rid == access.rid) else {
+        let mut shown = self.functions.iter().filter(|f| !f.hidden);
+        let Some(function) = shown.find(|f| f.rid == access.rid) else {
             return access.width.ones();
         };
         (function.read(cfg, access.word()) >> access.shift()) & access.width.ones()
@@ -236,6 +237,15 @@ impl VirtualHost {
         match Access::decode(offset, bytes) {
             Some(access) => self.write(cfg, access, value as u32, effects),
             None => Ok(()),
+        }
+    }
+
+    /// Hides a physical function from the VM, as if its slot were empty, or shows
+    /// it. It keeps its place, and is reset with the others.
+    pub fn hide(&mut self, physical: Rid, hidden: bool) {
+        let mut all = self.functions.iter_mut();
+        if let Some(function) = all.find(|f| f.physical == physical) {
+            function.hidden = hidden;
         }
     }
 

@@ -50,7 +50,7 @@ impl<'a> Plan<'a> {
             .functions
             .iter()
             .enumerate()
-            .find(|(_, f)| f.rid == access.rid);
+            .find(|(_, f)| f.rid == access.rid && !f.hidden);
         let change = found.and_then(|(index, function)| {
             Some((index, understand(function, access.word(), value, lanes)?))
         });
