@@ -206,6 +206,7 @@ impl<O: Outside> VmDma<O> {
         let _control = self.control.lock();
         self.events.clear();
         self.bypass.store(!self.policy.strict, Ordering::Relaxed);
+        self.running.store(true, Ordering::Relaxed);
         self.each(self.fallback())
     }
 
@@ -223,6 +224,7 @@ impl<O: Outside> VmDma<O> {
 
     fn block_all(&self) -> Result<(), HardwareError> {
         let _control = self.control.lock();
+        self.running.store(false, Ordering::Relaxed);
         let result = self.each(Target::Blocked);
         for endpoint in &self.endpoints {
             if let Some(id) = endpoint.domain() {
@@ -235,6 +237,28 @@ impl<O: Outside> VmDma<O> {
             }
         }
         result
+    }
+
+    /// The SMMUs of the endpoint with this index have come while the VM runs: it goes where it would be if
+    /// they had been there all the time. Nothing is done before the VM starts, which does the same.
+    ///
+    /// # Errors
+    /// An SMMU could not be told: the endpoint's accesses terminate until it is attached again.
+    pub fn renew(&self, index: usize) -> Result<(), HardwareError> {
+        let _control = self.control.lock();
+        if !self.running.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let Some(id) = self.endpoints.get(index).and_then(Endpoint::domain) else {
+            return self.outside.attach(index, self.fallback());
+        };
+        let held = self.hold(id).map_err(|_| HardwareError::Timeout)?;
+        match held.as_ref() {
+            Some(domain) if domain.check_fence().is_ok() => {
+                self.outside.attach(index, Self::target(domain))
+            }
+            _ => Err(HardwareError::Timeout),
+        }
     }
 
     fn each(&self, target: Target) -> Result<(), HardwareError> {

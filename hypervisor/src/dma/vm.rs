@@ -64,6 +64,8 @@ pub struct VmDma<O: Outside> {
     pub(super) policy: Policy,
     /// Whether endpoints in no domain use the VM's own tables. Changes under `control` only.
     pub(super) bypass: AtomicBool,
+    /// The VM has started and not stopped. Changes under `control` only.
+    pub(super) running: AtomicBool,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) slots: Vec<Slot<O>>,
     /// First come, first served, so that a CPU that wants it now and then keeps nobody out.
@@ -94,6 +96,7 @@ impl<O: Outside> VmDma<O> {
             leaves: Leaves::of(&config),
             policy,
             bypass: AtomicBool::new(!policy.strict),
+            running: AtomicBool::new(false),
             endpoints: endpoints.iter().copied().map(Endpoint::new).collect(),
             slots: (0..policy.domains.min(MAX_DOMAINS))
                 .map(|_| RwLock::new(None))
