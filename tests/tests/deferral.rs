@@ -5,11 +5,18 @@ mod common;
 
 use common::{LIMIT, dir, ok};
 use stagegate_tests::cases::{self, NAME, spec};
+use stagegate_tests::checks::Checks;
 use stagegate_tests::devicetree::Template;
+use stagegate_tests::director::Director;
 use stagegate_tests::machine::{Machine, Running};
 use stagegate_tests::scmi_firmware::{self, Firmware, Mood};
-use stagegate_tests::setup::{Setup, VmSpec};
-use std::path::PathBuf;
+use stagegate_tests::setup::{Setup, VmSpec, bootargs};
+use stagegate_tests::timeline::epoch_us;
+use stagegate_tests::trace::Event;
+use stagegate_tests::{activity, gates, paths};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
 
 const MEMORY_MIB: u32 = 1024;
 /// The device, behind the SMMU.
@@ -176,6 +183,8 @@ fn late_firmware() {
     assert!(firmware.end() >= 1, "the clock was never switched");
 }
 
+/// It is waited for as long as the machine runs; the guest goes on without the
+/// device.
 #[test]
 fn firmware_that_never_answers() {
     let (mut setup, dir, _ram) = with_firmware("never", "psci-version", "");
@@ -185,8 +194,124 @@ fn firmware_that_never_answers() {
         "/firmware/scmi",
         "deferred: its firmware does not answer yet",
     ];
-    let refusal: &[&str] = &["/smmuv3", "refused", "its firmware does not answer yet"];
-    refused(running, &[deferred, refusal]);
+    let started: &[&str] = &["/smmuv3", "deferred", "guests start without its masters"];
+    let last: &[&str] = &["edu", "deferred", "given when that has come"];
+    runs_without(running, &[deferred, started, last]);
+}
+
+/// Firmware that answers when guests run, but not as it should.
+#[test]
+fn late_firmware_that_does_not_work() {
+    for (name, case, mood, reason) in [
+        (
+            "late-refuses",
+            "bad-spin",
+            Mood::Refuses,
+            "its firmware refuses",
+        ),
+        (
+            "late-fails",
+            "bad-sleep-forever",
+            Mood::Fails,
+            "given to nobody",
+        ),
+    ] {
+        let (mut setup, dir, ram) = with_firmware(name, case, "");
+        patience(&mut setup, 100_000);
+        let mut running = ok(setup.start(&dir));
+        let waits = &["edu", "deferred", "given when that has come"];
+        ok(running.console.expect_all(waits, LIMIT));
+        let _firmware = ok(Firmware::start(&ram.0, mood));
+        ok(running.console.expect_all(&["/smmuv3", reason], LIMIT));
+        ok(running
+            .console
+            .expect_all(&["edu", "refused", "it is not given"], LIMIT));
+    }
+}
+
+/// Firmware that comes up when guests run. A stock guest finds the disk when it
+/// scans its bus again, and both devices after its reset.
+#[test]
+fn firmware_that_answers_when_guests_run() {
+    let dir = dir("deferral-running");
+    let ram = Ram(dir.join("ram"));
+    let (mut setup, disk) = (ok(Setup::new(late_machine(&dir))), &ram.0);
+    setup
+        .machine
+        .extra
+        .extend(scmi_firmware::ram(disk, MEMORY_MIB));
+    setup.overlay(Template::text("supply", &scmi_firmware::overlay()));
+    let stream = "/dts-v1/; /plugin/; &{/pl031@9010000} { iommus = <&smmu 0x7700>; };";
+    setup.overlay(Template::text("stream", stream));
+    let linux = ok(setup.linux(&ok(paths::kernel("6.12"))));
+    let steps = "boot,absent,meet:late,rescan,nvme_copy,msi:nvme,reset";
+    let args = bootargs(NAME, 1, 320, steps) + " stagegate.again=nvme_copy,msi:nvme,rtc";
+    setup.vms(&[VmSpec {
+        name: NAME,
+        cpus: 1,
+        memory_mib: 320,
+        modules: linux.nodes(&args),
+        more: LATE_DEVICES.to_string(),
+    }]);
+    patience(&mut setup, 100_000);
+    let mut running = ok(setup.start(&dir));
+    let mut director = Director::new(&[NAME]);
+    let mut firmware = None;
+    let mut hook = |what: &str, running: &mut Running, _: &mut Checks| {
+        if what == "late" {
+            // The operator sees who is missing, and why.
+            running.console.send(b"\x01p")?;
+            said(
+                running,
+                &[
+                    &["nvme", "waits"],
+                    &["rtc", "waits"],
+                    &["/firmware/scmi:", "its firmware does not answer yet"],
+                    &["/smmuv3", "deferred: waits for"],
+                ],
+            )?;
+            firmware = Some((
+                epoch_us(SystemTime::now()),
+                Firmware::start(&ram.0, Mood::Works)?,
+            ));
+            said(
+                running,
+                &[
+                    &["/smmuv3", "ready after"],
+                    &["nvme", "ready after", "a scan of its PCI bus finds it"],
+                    &["rtc", "ready after", "given at its VM's next start"],
+                ],
+            )?;
+        }
+        Ok(())
+    };
+    ok(director.watch(&mut running, LIMIT, &mut hook));
+    let tail = running.console.tail(60);
+    let finished = ok(running.finish(LIMIT));
+    assert!(
+        finished.status.success() && director.checks.passed(),
+        "{tail}"
+    );
+    assert_eq!(director.vms[0].boots, 2, "{tail}");
+    let (came_us, firmware) = firmware.expect("the guest came to its meeting");
+    assert!(firmware.end() >= 1, "the clock was never switched");
+    let before = |e: &&Event| e.at_us < came_us;
+    let early = finished.trace.iter().filter(before);
+    assert_eq!(
+        early.clone().find(|e| gates::touches_smmu(e)),
+        None,
+        "no clock yet"
+    );
+    let quiet = activity::changes(&finished.trace, "nvme");
+    assert!(quiet.iter().any(|change| change.active), "the disk did DMA");
+    let first = quiet.iter().find(|change| change.active).map(|c| c.at_us);
+    assert!(
+        first > Some(came_us),
+        "the disk mastered the bus without an SMMU"
+    );
+    let past = ["smmuv3_translate_bypass", "smmuv3_translate_disable"];
+    let passed = |e: &&Event| past.contains(&e.name.as_str());
+    assert_eq!(finished.trace.iter().find(passed), None, "nothing passes");
 }
 
 #[test]
@@ -217,6 +342,36 @@ fn the_operators_risk() {
         .expect_from(NAME, "DONE passed 1 failed 0", LIMIT));
     let lines = ok(running.finish(LIMIT)).lines;
     assert!(!lines.iter().any(|l| l.text.contains("not given")));
+}
+
+/// All of these lines come, in whatever order.
+fn said(running: &mut Running, lines: &[&[&str]]) -> stagegate_tests::Result<()> {
+    let mut missing = lines.to_vec();
+    let deadline = Instant::now() + LIMIT;
+    while !missing.is_empty() {
+        let line = running.console.next(deadline);
+        let line = line.map_err(|end| format!("{end:?} before {missing:?}"))?;
+        missing.retain(|words| !words.iter().all(|word| line.text.contains(word)));
+    }
+    Ok(())
+}
+
+/// A disk and a clock.
+const LATE_DEVICES: &str = "devices { #address-cells = <1>; #size-cells = <0>;
+    device@0 { reg = <0>; label = \"nvme\"; device = <&pcie 0x08>; };
+    device@1 { reg = <1>; label = \"rtc\"; stagegate,path = \"/pl031@9010000\"; }; };";
+
+/// The machine for these, with what QEMU saw.
+fn late_machine(dir: &Path) -> Machine {
+    let image = dir.join("disk.img");
+    let file = File::create(&image).and_then(|file| file.set_len(64 << 20));
+    file.unwrap_or_else(|e| panic!("{}: {e}", image.display()));
+    let drive = format!("if=none,id=disk,format=raw,file={}", image.display());
+    let disk = "nvme,drive=disk,serial=1,addr=1";
+    Machine::virt(2, MEMORY_MIB)
+        .args(["-drive", &drive, "-device", disk])
+        .trace(["smmuv3_read_mmio", "smmuv3_write_mmio"])
+        .trace(["pci_cfg_write", "pci_pm_transition", "smmuv3_translate_*"])
 }
 
 /// How long the start waits.

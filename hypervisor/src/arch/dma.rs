@@ -98,7 +98,7 @@ pub fn smmu_registers(base: u64, len: u64) -> Option<Mmio> {
     mmu::map_device(base, len, WriteEnd::Bridge);
     let pointer = NonNull::new(core::ptr::with_exposed_provenance_mut(base as usize))
         .filter(|_| base.is_multiple_of(8))?;
-    // SAFETY: mapped just now as device memory, for ever; only boot calls this,
+    // SAFETY: mapped just now as device memory, for ever; only probing calls this,
     // once for each SMMU of the device tree.
     Some(unsafe { Mmio::new(pointer, usize::try_from(len).ok()?) })
 }

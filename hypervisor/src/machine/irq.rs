@@ -15,8 +15,9 @@ use spin::Once;
 use super::board::gic;
 use super::board::lists::Lrs;
 use super::board::private::{self, Private};
-use super::board::{console, cpus, its, kick, smmus};
+use super::board::{console, cpus, its, kick, later, smmus};
 use super::operator::{faults, monitor};
+use super::probing::late;
 use super::vm::VcpuRef;
 use super::vm::{Vm, interrupts, messages};
 use crate::arch::cache;
@@ -82,8 +83,20 @@ fn each_own(act: impl Fn(u32, bool)) {
     for (&intid, owner) in OWNERS.get().iter().flat_map(|owners| &owners.shared) {
         match owner {
             Owner::Console => act(intid, false),
-            Owner::Smmu(_) => act(intid, true),
+            // One that may come has nothing to say yet.
+            Owner::Smmu(index) if smmus::unit(*index).is_some() => act(intid, true),
+            Owner::Smmu(_) => {}
             Owner::Guest(..) => {}
+        }
+    }
+}
+
+/// SMMU `index` has come while guests run: its interrupts are this CPU's.
+fn enable_smmu(index: usize) {
+    let cpu = cpus::this_cpu().unwrap_or(0);
+    for (&intid, owner) in OWNERS.get().iter().flat_map(|owners| &owners.shared) {
+        if matches!(owner, Owner::Smmu(own) if *own == index) {
+            gic::enable_shared(intid, cpu, true);
         }
     }
 }
@@ -114,9 +127,10 @@ fn take_inheritance() {
     if INHERITED.load(Ordering::Relaxed) && INHERITED.swap(false, Ordering::Acquire) {
         // An edge may have been lost, and the alarm was the other CPU's own.
         console::interrupt(&mut monitor::key);
-        for index in 0..smmus::units().len() {
+        for (index, _) in smmus::units() {
             smmus::interrupt(index, &mut faults::report);
         }
+        later::inherit();
         smmus::arm();
     }
 }
@@ -193,6 +207,8 @@ fn private(intid: u32) -> bool {
         }
     } else if intid == numbers.hyp_timer {
         smmus::tick(&mut faults::report);
+        late::tick(&mut enable_smmu);
+        smmus::arm();
     }
     false
 }

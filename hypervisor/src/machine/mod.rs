@@ -10,6 +10,7 @@ pub mod irq;
 pub mod life;
 pub mod off;
 pub mod operator;
+pub mod probing;
 pub mod start;
 pub mod vm;
 pub mod vms;

@@ -6,6 +6,7 @@ pub mod cpus;
 pub mod gic;
 pub mod its;
 pub mod kick;
+pub mod later;
 pub mod lists;
 pub mod packed;
 pub mod pci;

@@ -55,9 +55,12 @@ impl Registers for Bus {
 static HOSTS: Once<Vec<Option<Host>>> = Once::new();
 
 /// Finds every function behind the board's ECAM host bridges, places BARs and
-/// leaves all endpoints quiet: none can start a transaction.
-pub fn probe(board: &Board) {
-    HOSTS.call_once(|| board.pci_hosts.iter().map(bring_up_host).collect());
+/// leaves all endpoints quiet: none can start a transaction. Configuration space
+/// of a host bridge that is not `powered` is not touched.
+pub fn probe(board: &Board, powered: impl Fn(usize) -> bool) {
+    let each = board.pci_hosts.iter().enumerate();
+    let each = each.map(|(index, facts)| powered(index).then(|| bring_up_host(facts)).flatten());
+    HOSTS.call_once(|| each.collect());
 }
 
 fn bring_up_host(facts: &facts::PciHost) -> Option<Host> {

@@ -15,6 +15,7 @@ use smmu::power::{Delays, State};
 use smmu::{DmaMemory, Fault, IpaRange, Limits, Smmu, SmmuConfig, TbuConfig};
 use spin::Once;
 
+use super::later;
 use super::supplies::{self, Machine, Supplied};
 use crate::arch::{dma, timer};
 use crate::drivers::{self, AnyHardware, Ask};
@@ -108,11 +109,43 @@ pub static TIME: dma::Clock = dma::Clock;
 /// The reason of what has been told in more words already.
 pub const SAID: &str = "its driver gave it up";
 
-static UNITS: Once<Vec<Unit>> = Once::new();
+/// Where an SMMU is kept: one that works, or may come while guests run.
+pub struct Slot {
+    unit: Once<&'static Unit>,
+    node: NodeId,
+}
 
-/// All SMMUs that work.
-pub fn units() -> &'static [Unit] {
-    UNITS.get().map_or(&[], Vec::as_slice)
+impl Slot {
+    /// The SMMU, if it works.
+    #[inline(always)]
+    pub fn get(&self) -> Option<&'static Unit> {
+        self.unit.get().copied()
+    }
+}
+
+static SLOTS: Once<Vec<Slot>> = Once::new();
+
+/// Every SMMU that works or may come, in the order of their indices.
+#[inline]
+pub fn slots() -> &'static [Slot] {
+    SLOTS.get().map_or(&[], Vec::as_slice)
+}
+
+/// All SMMUs that work, with their indices.
+pub fn units() -> impl Iterator<Item = (usize, &'static Unit)> {
+    let each = slots().iter().enumerate();
+    each.filter_map(|(index, slot)| Some((index, slot.get()?)))
+}
+
+/// The SMMU of this index, if it works.
+#[inline]
+pub fn unit(index: usize) -> Option<&'static Unit> {
+    slots().get(index)?.get()
+}
+
+/// The nodes of SMMUs that work or may come, with their indices.
+pub fn nodes() -> impl Iterator<Item = (usize, NodeId)> {
+    slots().iter().map(|slot| slot.node).enumerate()
 }
 
 /// Where a stream meets the board.
@@ -122,7 +155,7 @@ pub fn units() -> &'static [Unit] {
 /// power its way.
 pub fn stream(stream: &StreamId) -> Result<Stream, &'static str> {
     let unit = at(stream.smmu).ok_or("its SMMU does not work")?;
-    let found = units().get(unit).ok_or("its SMMU does not work")?;
+    let found = self::unit(unit).ok_or("its SMMU does not work")?;
     let tbu = found.facts.tbu_before(stream);
     let tbu = tbu.map_err(|_| "its stream is behind more than one TBU")?;
     if tbu.is_some_and(|index| !found.tbus.get(index).is_some_and(|tbu| tbu.works)) {
@@ -137,7 +170,7 @@ pub fn stream(stream: &StreamId) -> Result<Stream, &'static str> {
 
 /// Index of the SMMU at `node`.
 pub fn at(node: NodeId) -> Option<usize> {
-    units().iter().position(|unit| unit.node == node)
+    slots().iter().position(|slot| slot.node == node)
 }
 
 /// SMMUs on their way up.
@@ -189,7 +222,7 @@ impl<'a> Start<'a> {
                 let mut text = String::new();
                 let _ = unit.smmu.describe(&mut text);
                 text.lines().for_each(|line| log::info!("{line}"));
-                self.units.push(unit);
+                self.keep(unit);
                 Probed::Ready
             }
             Err(Unready::Later) => Probed::NotYet("its firmware does not answer yet"),
@@ -203,20 +236,40 @@ impl<'a> Start<'a> {
     /// Whether TBU `index` of SMMU `smmu` came up with it.
     #[must_use]
     pub fn tbu(&self, smmu: usize, index: usize) -> Probed {
-        let facts = self.board.smmus.get(smmu);
-        let unit = self
-            .units
-            .iter()
-            .find(|unit| facts.is_some_and(|facts| facts.node == unit.node));
+        let node = self.board.smmus.get(smmu).map(|facts| facts.node);
+        let mut all = self.units.iter().chain(units().map(|(_, unit)| unit));
+        let unit = all.find(|unit| Some(unit.node) == node);
         match unit.and_then(|unit| unit.tbus.get(index)) {
             Some(tbu) if tbu.works => Probed::Ready,
             _ => Probed::Failed(SAID),
         }
     }
 
-    /// No further SMMU comes.
-    pub fn finish(self) {
-        UNITS.call_once(|| self.units);
+    /// Guests start: of further SMMUs only those of the board's with the indices
+    /// `late` may come.
+    pub fn settle(&mut self, late: impl Iterator<Item = usize>) {
+        let late = late.filter_map(|index| self.board.smmus.get(index));
+        let late = late.map(|facts| Slot {
+            node: facts.node,
+            unit: Once::new(),
+        });
+        let ready = core::mem::take(&mut self.units).into_iter();
+        let ready = ready.map(|unit| Slot {
+            node: unit.node,
+            unit: Once::initialized(&*Box::leak(Box::new(unit))),
+        });
+        SLOTS.call_once(|| ready.chain(late).collect());
+    }
+
+    /// Keeps an SMMU that has come up, where the rest of the hypervisor finds it
+    /// once guests run.
+    fn keep(&mut self, unit: Unit) {
+        match slots().iter().find(|slot| slot.node == unit.node) {
+            Some(slot) => {
+                slot.unit.call_once(|| Box::leak(Box::new(unit)));
+            }
+            None => self.units.push(unit),
+        }
     }
 }
 
@@ -339,34 +392,33 @@ fn mute(facts: &facts::Smmu) -> bool {
     mute
 }
 
-/// Does what is due on every SMMU, then sets this CPU's alarm for the next.
+/// Does what is due on every SMMU; the caller then sets the alarm for the next.
 /// Faults that come to light go to `sink`.
 pub fn tick(sink: &mut dyn FnMut(&'static Unit, Fault)) {
     let now = timer::now_ns();
-    for unit in units() {
+    for (_, unit) in units() {
         unit.look(now);
         unit.smmu.tick(now);
         // A suspend, too, brings the last ones along.
         unit.smmu.take_faults(&mut |fault| sink(unit, fault));
     }
-    arm();
 }
 
-/// Sets this CPU's alarm for whatever is due next on any SMMU.
+/// Sets this CPU's alarm for whatever is due next on any SMMU, and for what is
+/// asked again while guests run.
 pub fn arm() {
-    timer::set_alarm(
-        units()
-            .iter()
-            .flat_map(|unit| [unit.smmu.next_deadline(), unit.next_look()])
-            .flatten()
-            .min(),
-    );
+    let mut next = later::next().unwrap_or(u64::MAX);
+    for unit in slots().iter().filter_map(Slot::get) {
+        next = next.min(unit.smmu.next_deadline().unwrap_or(u64::MAX));
+        next = next.min(unit.next_look().unwrap_or(u64::MAX));
+    }
+    timer::set_alarm((next != u64::MAX).then_some(next));
 }
 
 /// An interrupt of SMMU `index`: takes its faults and looks at its errors, if
 /// it is on.
 pub fn interrupt(index: usize, sink: &mut dyn FnMut(&'static Unit, Fault)) {
-    if let Some(unit) = units().get(index) {
+    if let Some(unit) = unit(index) {
         unit.smmu.handle_event_irq(&mut |fault| sink(unit, fault));
         unit.smmu.handle_error_irq();
         arm();

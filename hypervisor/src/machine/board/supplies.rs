@@ -5,11 +5,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use alloc::{format, string::String};
 
+use platform::facts::reference::{CLOCKS, POWER_DOMAINS, supplies};
 use platform::facts::{Conduit, Supply};
 use platform::mmio::Window;
 use platform::region::Region;
 use platform::supply::{Environment, OpenError, Services, Suppliers, SupplyKind, Switch};
-use platform::tree::Tree;
+use platform::tree::{NodeId, Tree};
 use smmu::{Clock, PowerDomain, SupplyError};
 
 use crate::arch::{mmio, smp, timer};
@@ -160,4 +161,26 @@ pub fn open(
             .push(lasting(SupplyKind::PowerDomain, domain)?);
     }
     Ok(supplied)
+}
+
+/// Switches on what a device needs, for good: its power domains, then its clocks.
+///
+/// # Errors
+/// The first that cannot be opened, or does not come on.
+pub fn power(
+    suppliers: &mut Suppliers<Machine>,
+    tree: &Tree<'_>,
+    node: NodeId,
+) -> Result<(), OpenError> {
+    for (kind, list) in [
+        (SupplyKind::PowerDomain, POWER_DOMAINS),
+        (SupplyKind::Clock, CLOCKS),
+    ] {
+        let listed = supplies(tree, node, list).map_err(|_| OpenError::Property(list.0))?;
+        for supply in &listed {
+            let switch = suppliers.open(tree, kind, supply)?;
+            switch.enable().map_err(OpenError::Firmware)?;
+        }
+    }
+    Ok(())
 }

@@ -99,13 +99,12 @@ fn device_tree(vm: &Vm, ram: Range, layout: &Layout) -> Result<Vec<u8>, LoadErro
     let mpidrs: Vec<u64> = vm.vcpus.iter().map(|vcpu| vcpu.mpidr).collect();
     let intx = intx();
     let vcpus = u8::try_from(mpidrs.len()).unwrap_or(u8::MAX);
-    let properties: Vec<Vec<Property<'_>>> = vm.passed.iter().map(Passed::properties).collect();
     let scmi = vm.scmi.as_ref();
-    let clocks: Vec<Vec<u32>> = vm.passed.iter().map(|device| device.clocks(scmi)).collect();
+    let given = || vm.passed.iter().filter(|device| device.is_installed());
+    let properties: Vec<Vec<Property<'_>>> = given().map(Passed::properties).collect();
+    let clocks: Vec<Vec<u32>> = given().map(|device| device.clocks(scmi)).collect();
     let parts = properties.iter().zip(&clocks);
-    let passed: Vec<PassedDevice<'_>> = vm
-        .passed
-        .iter()
+    let passed: Vec<PassedDevice<'_>> = given()
         .zip(parts)
         .map(|(device, (list, clocks))| device.describe(scmi, list, clocks))
         .collect();

@@ -15,6 +15,7 @@ mod reset;
 use crate::life::{Ending, Phase};
 use crate::machine::board::console;
 use crate::machine::board::kick::kick;
+use crate::machine::probing::late;
 use crate::machine::vm::VcpuRef;
 use crate::machine::vm::Vm;
 use crate::machine::{irq, off};
@@ -67,11 +68,13 @@ fn conclude(vm: &'static Vm, ending: Ending) {
             vm.life.count_reset();
             log::info!("{name}: reset");
         }
+        late::starts(vm, true);
         match prepare(vm) {
             Ok(start) => {
                 let first = &vm.vcpus[0];
                 let _ = first.power.request(start);
                 vm.life.run();
+                late::starts(vm, false);
                 kick(first.cpu);
                 return;
             }

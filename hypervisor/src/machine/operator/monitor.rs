@@ -4,6 +4,7 @@ use super::{dump, faults, report};
 use crate::life::{Ending, Phase};
 use crate::machine::board::console::{Key, print};
 use crate::machine::board::pci;
+use crate::machine::probing::late;
 use crate::machine::vm::Vm;
 use crate::machine::{off, vms};
 use crate::psci::power::State;
@@ -48,7 +49,10 @@ fn menu(key: u8) {
     match key {
         b'v' => vms(),
         b'h' => memory(),
-        b'p' => report::table(),
+        b'p' => {
+            report::table();
+            late::list();
+        }
         b'k' => report::links(),
         b'd' => report::lines(),
         b'q' => off::power_off(),

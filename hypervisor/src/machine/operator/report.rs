@@ -3,8 +3,10 @@
 //!
 //! No register of an SMMU is touched for this (P4).
 
+use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
+use smmu::LinkId;
 use smmu::power::{Account, State, Who};
 
 use crate::machine::board::console::print;
@@ -67,7 +69,7 @@ pub fn table() {
     print(format_args!(
         "SMMU                      state       on      idle     gated       off  wakes gates kept elided\n"
     ));
-    for unit in smmus::units() {
+    for (_, unit) in smmus::units() {
         let stats = unit.smmu.stats();
         let a = stats.account;
         print(format_args!(
@@ -94,12 +96,13 @@ pub fn table() {
     ));
     for (vm, master) in masters() {
         let (word, reason) = master.verdict();
-        let state = if word == Word::Active {
-            "active"
-        } else {
-            "idle"
+        let state = match word {
+            _ if master.is_waiting() => "waits",
+            Word::Active => "active",
+            Word::Idle => "idle",
         };
         let (active, idle, faults) = times(master);
+        let streams: Vec<u32> = master.streams().iter().map(|stream| stream.id).collect();
         print(format_args!(
             "{:<16} {:<16} {:<6} {:<8} {:>8} {:>9} {:>7}  {:x?}\n",
             master.name,
@@ -109,7 +112,7 @@ pub fn table() {
             Seconds(active),
             Seconds(idle),
             faults,
-            master.streams,
+            streams,
         ));
     }
 }
@@ -119,7 +122,7 @@ fn times(master: &Master) -> (u64, u64, u64) {
     let stats = master
         .links()
         .iter()
-        .filter_map(|&(index, link)| smmus::units().get(index)?.smmu.link_stats(link).ok());
+        .filter_map(|link| link.unit.smmu.link_stats(link.id).ok());
     stats.fold((0, 0, 0), |sum, s| {
         (
             sum.0.max(s.active_ns),
@@ -131,14 +134,15 @@ fn times(master: &Master) -> (u64, u64, u64) {
 
 /// The links: which master keeps which SMMU on.
 pub fn links() {
-    for (index, unit) in smmus::units().iter().enumerate() {
+    for (index, unit) in smmus::units() {
         print(format_args!(
             "{} ({}), {}\n",
             unit.smmu.name(),
             unit.path,
             unit.smmu.state().name()
         ));
-        for (vm, master) in masters().filter(|(_, m)| m.links().iter().any(|(at, _)| *at == index))
+        for (vm, master) in
+            masters().filter(|(_, m)| m.links().iter().any(|link| link.index == index))
         {
             let (word, reason) = master.verdict();
             print(format_args!(
@@ -159,7 +163,7 @@ fn tbus(unit: &Unit) -> impl Iterator<Item = (&str, State, Account)> {
 
 /// Everything, for programs. Times are microseconds since the counter started.
 pub fn lines() {
-    for unit in smmus::units() {
+    for (_, unit) in smmus::units() {
         let (name, stats) = (unit.smmu.name(), unit.smmu.stats());
         let a = stats.account;
         print(format_args!(
@@ -177,8 +181,8 @@ pub fn lines() {
     for (vm, master) in masters() {
         let (active, idle, faults) = times(master);
         let mut streams = alloc::string::String::new();
-        for (n, stream) in master.streams.iter().enumerate() {
-            let _ = write!(streams, "{}{stream}", if n == 0 { "" } else { "," });
+        for (n, stream) in master.streams().iter().enumerate() {
+            let _ = write!(streams, "{}{}", if n == 0 { "" } else { "," }, stream.id);
         }
         print(format_args!(
             "@sg master {} vm={} streams={streams} active={} idle={} faults={faults}\n",
@@ -188,7 +192,7 @@ pub fn lines() {
             idle / 1000,
         ));
     }
-    for (index, unit) in smmus::units().iter().enumerate() {
+    for (index, unit) in smmus::units() {
         unit.smmu.timeline().read(0, |mark| {
             let at = mark.at_ns / 1000;
             let state = mark.state.name();
@@ -207,11 +211,7 @@ pub fn lines() {
                     } else {
                         "idle"
                     };
-                    let owner = masters().find(|(_, m)| {
-                        m.links()
-                            .iter()
-                            .any(|&(at, id)| at == index && id.0 == link)
-                    });
+                    let owner = masters().find(|(_, m)| m.owns(index, LinkId(link)));
                     let name = owner.map_or("?", |(_, master)| master.name.as_str());
                     print(format_args!("@sg mark {at} master:{name} {state}\n"));
                 }

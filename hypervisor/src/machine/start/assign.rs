@@ -6,12 +6,13 @@ use alloc::vec::Vec;
 
 use platform::config::{DeviceConfig, DeviceKind, PowerSource, VmConfig};
 use platform::facts::Board;
-use platform::sort;
 use platform::tree::Tree;
 
 use super::stop::Stop;
 use crate::machine::board::pci;
-use crate::machine::board::smmus::{self, Stream};
+use crate::machine::board::smmus::Stream;
+use crate::machine::probing::Fate;
+use crate::machine::probing::give::{streams, units};
 use crate::machine::vm::Vm;
 use crate::machine::vm::masters::{Identity, Master};
 use crate::machine::vm::messages::{self, Messages};
@@ -47,6 +48,10 @@ fn bridge(
     let msi = messages.map_or(MsiPolicy::None, Messages::policy);
     match VmHost::new(board, host, &rids, msi) {
         Ok(bridge) => {
+            for master in vm.masters.iter().filter(|master| master.is_waiting()) {
+                // Nobody is at work there yet.
+                let _hidden = master.rid.map(|rid| bridge.hide(rid, true));
+            }
             vm.devices.pci = Some(bridge);
             Ok(())
         }
@@ -57,42 +62,12 @@ fn bridge(
     }
 }
 
-/// A device and all its streams.
-type Wanted<'c> = (&'c DeviceConfig, Vec<Stream>);
+/// A device of the configuration, by its index there, and all its streams;
+/// `None` if it waits for its SMMUs.
+type Wanted<'c> = (usize, &'c DeviceConfig, Option<Vec<Stream>>);
 
-/// Every stream of a device: those of the configuration, and those under which
-/// bridges may send a PCI function's transactions. What a bridge sends for
-/// several of the VM's functions belongs to the first of them in `others`.
-///
-/// # Errors
-/// An SMMU or TBU in front of it does not work.
-fn streams(
-    board: &Board,
-    device: &DeviceConfig,
-    others: &[Wanted<'_>],
-) -> Result<Vec<Stream>, &'static str> {
-    let list: Result<Vec<Stream>, _> = device.streams.iter().map(smmus::stream).collect();
-    let mut list = list?;
-    if let DeviceKind::Pci { host, rid, .. } = device.kind
-        && !device.streams.is_empty()
-    {
-        let facts = board.pci_hosts.get(host);
-        let aliases = pci::requesters(host, rid).into_iter();
-        for alias in aliases.filter_map(|alias| facts?.stream(alias)) {
-            let stream = smmus::stream(&alias)?;
-            if !others.iter().any(|(_, taken)| taken.contains(&stream)) {
-                list.push(stream);
-            }
-        }
-    }
-    sort::by_key(&mut list, |stream| *stream);
-    list.dedup();
-    Ok(list)
-}
-
-/// Why a device of the VM, by its place in the configuration, may not be given;
-/// `None` if nothing that it needs is missing.
-pub type WhyNot<'a> = &'a dyn Fn(usize) -> Option<&'a str>;
+/// What becomes of a device of the VM, by its index in the configuration.
+pub type FateOf<'a> = &'a dyn Fn(usize) -> Fate;
 
 /// What must hold before a device may be given to this VM.
 ///
@@ -110,7 +85,7 @@ fn admit(config: &VmConfig, device: &DeviceConfig) -> Result<(), String> {
 pub fn adopt(
     (tree, board): (&Tree<'_>, &Board),
     config: &VmConfig,
-    why_not: WhyNot<'_>,
+    fate: FateOf<'_>,
     vm: &mut Vm,
 ) -> Result<(), Stop> {
     let refuse = |device: &DeviceConfig, why: &dyn core::fmt::Display| {
@@ -122,35 +97,49 @@ pub fn adopt(
             refuse(device, &why);
             continue;
         }
-        match (streams(board, device, &wanted), why_not(index)) {
-            (Ok(_), Some(why)) => refuse(device, &why),
-            (Ok(streams), None) => wanted.push((device, streams)),
-            // The operator wrote that it may run without.
-            (Err(_), None) if device.optional || device.bypass => {
-                wanted.push((device, Vec::new()));
+        let taken = |stream: &Stream| {
+            let mut others = wanted.iter().filter_map(|(_, _, list)| list.as_ref());
+            others.any(|list| list.contains(stream))
+        };
+        match (fate(index), streams(board, device, &taken)) {
+            (Fate::Waits(why), _) => {
+                log::warn!(
+                    "{}: {}: {why}: given when that has come",
+                    config.name,
+                    device.name
+                );
+                wanted.push((index, device, None));
             }
-            (Err(why), _) => refuse(device, &why),
+            (Fate::Refused(why), Ok(_)) => refuse(device, &why),
+            (Fate::Ready, Ok(streams)) => wanted.push((index, device, Some(streams))),
+            // The operator wrote that it may run without.
+            (Fate::Ready, Err(_)) if device.optional || device.bypass => {
+                wanted.push((index, device, Some(Vec::new())));
+            }
+            (_, Err(why)) => refuse(device, &why),
         }
     }
-    let behind = wanted.iter().flat_map(|(_, streams)| streams);
-    let mut units: Vec<usize> = behind.map(|stream| stream.unit).collect();
-    sort::by_key(&mut units, |unit| *unit);
-    units.dedup();
-    vm.space.open_places(&units);
+    let behind = wanted.iter().filter_map(|(_, _, streams)| streams.as_ref());
+    vm.space.open_places(&units(behind.flatten()), true);
     let mut given = Vec::new();
-    for (device, streams) in wanted {
+    for (index, device, streams) in wanted {
         let rid = match device.kind {
             DeviceKind::Pci { rid, .. } => Some(Rid(rid)),
             DeviceKind::Platform { .. } => None,
         };
         let identity = Identity {
             name: device.name.clone(),
+            device: index,
             endpoint: 0x1_0000 + vm.masters.len() as u32,
             rid,
             bypass: device.bypass,
         };
-        let sources = device.power_sources.iter().map(|s| source(*s));
-        match Master::new(identity, &streams, sources.collect(), &vm.space.places) {
+        let sources = device.power_sources.iter().map(|s| source(*s)).collect();
+        let master = match streams {
+            Some(streams) => Master::new(identity, &streams, sources, &vm.space),
+            None => Ok(Master::waiting(identity, sources)),
+        };
+        match master {
             Ok(master) => {
                 vm.masters.push(master);
                 given.push(device);
@@ -165,8 +154,12 @@ pub fn adopt(
             vm.masters[index].endpoint = virtual_rid(vm, rid);
         }
         let passed = Passed::new(tree, device, index, &mut room);
+        let waits = vm.masters[index].is_waiting();
         let installed = passed.and_then(|passed| {
-            let install = |passed: Passed| passed.install(&vm.space, &vm.vgic).map(|()| passed);
+            let install = |passed: Passed| match waits {
+                true => Ok(passed),
+                false => passed.install(&vm.space, &vm.vgic).map(|()| passed),
+            };
             passed.map(install).transpose()
         });
         match installed {

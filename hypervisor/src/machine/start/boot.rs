@@ -67,10 +67,10 @@ fn start(dtb: u64) -> Result<Never, Stop> {
         .take(HEAP, 1 << 20)
         .ok_or(Stop("48 MiB of free memory are needed for a start"))?;
     ram::give_to_heap(heap);
-    let tree = Tree::new(blob);
-    let mut facts = Board::read(&tree, &mut report);
+    let tree: &'static Tree<'static> = Box::leak(Box::new(Tree::new(blob)));
+    let mut facts = Board::read(tree, &mut report);
     if !heard {
-        find_console(&tree, &mut facts);
+        find_console(tree, &mut facts);
     }
     facts.require(&mut report);
     show(&report);
@@ -78,7 +78,8 @@ fn start(dtb: u64) -> Result<Never, Stop> {
         return Err(Stop("the board's device tree lacks what is needed"));
     }
     summarise(&facts, &memory);
-    set_up(&tree, &facts, &mut memory)?;
+    // What comes late is made of these.
+    set_up(tree, Box::leak(Box::new(facts)), &mut memory)?;
     start_secondaries();
     enter();
     Err(Stop("the boot CPU has nothing to do"))
@@ -183,7 +184,11 @@ fn summarise(facts: &Board, memory: &RamMap) {
 }
 
 /// CPUs, interrupts and VMs.
-fn set_up(tree: &Tree<'_>, facts: &Board, memory: &mut RamMap) -> Result<(), Stop> {
+fn set_up(
+    tree: &'static Tree<'static>,
+    facts: &'static Board,
+    memory: &mut RamMap,
+) -> Result<(), Stop> {
     cpus::set_firmware(facts.psci);
     let gic = facts.gic.as_ref().ok_or(Stop("no interrupt controller"))?;
     let order = cpu_order(facts);

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use pgtable::{Access, Attrs, Config, Execute, Granule, MemoryType, decode_size};
-use platform::config::{GuestIommu, Inputs, Source as File, VmConfig};
+use platform::config::{GuestIommu, Inputs, Plan, Source as File, VmConfig};
 use platform::facts::{Board, GicKind};
 use platform::region::Region;
 use platform::report::Report;
@@ -14,8 +14,7 @@ use platform::tree::Tree;
 
 use spin::Once;
 
-use super::assign::{WhyNot, adopt};
-use super::probing;
+use super::assign::{FateOf, adopt};
 use super::stop::{Stop, show};
 use crate::arch::ram::RamMap;
 use crate::arch::regs;
@@ -24,6 +23,7 @@ use crate::dma::Policy;
 use crate::guest::map;
 use crate::life::Life;
 use crate::machine::board::pci;
+use crate::machine::probing::{Probing, late};
 use crate::machine::vm::devices::Devices;
 use crate::machine::vm::guest_dma::GuestDma;
 use crate::machine::vm::ram::{GuestRam, PIECE};
@@ -41,8 +41,8 @@ const GUEST_SPIS: usize = 256;
 /// Reads the plan and makes its VMs. CPUs are given out in order, each to one
 /// vCPU.
 pub fn vms(
-    tree: &Tree<'_>,
-    board: &Board,
+    tree: &'static Tree<'static>,
+    board: &'static Board,
     memory: &mut RamMap,
     cpus: usize,
 ) -> Result<Vec<&'static Vm>, Stop> {
@@ -58,16 +58,17 @@ pub fn vms(
     if report.has_errors() {
         return Err(Stop("the configuration has errors"));
     }
-    let refused = probing::run(tree, board, &plan);
-    pci::probe(board);
+    let plan: &'static Plan = Box::leak(Box::new(plan));
+    let probing = Probing::run(tree, board, plan);
+    pci::probe(board, |host| probing.powers_host(host));
     let mut next_cpu = 0;
     let mut vms = Vec::new();
     for (index, config) in plan.vms.iter().enumerate() {
         if next_cpu + config.cpus > cpus {
             return Err(Stop("the configuration asks for more CPUs than there are"));
         }
-        let refused = |device| refused.why(index, device);
-        match vm((tree, board), config, &refused, memory, next_cpu) {
+        let fate = |device| probing.fate(index, device);
+        match vm((tree, board), config, &fate, memory, next_cpu) {
             Ok(vm) => vms.push(vm),
             Err(stop) => log::error!("{}: {stop}: skipped", config.name),
         }
@@ -76,13 +77,14 @@ pub fn vms(
     if vms.is_empty() {
         return Err(Stop("no VM can start"));
     }
+    late::begin(board, plan, probing, &vms);
     Ok(vms)
 }
 
 fn vm(
     (tree, board): (&Tree<'_>, &Board),
     config: &VmConfig,
-    refused: WhyNot<'_>,
+    fate: FateOf<'_>,
     memory: &mut RamMap,
     first_cpu: usize,
 ) -> Result<&'static Vm, Stop> {
@@ -129,12 +131,13 @@ fn vm(
         scmi: None,
         iommu: config.iommu,
         dma: Once::new(),
+        waiting: false.into(),
         life: Life::new(),
         images,
         counters: Counters::default(),
         epoch: 0.into(),
     };
-    adopt((tree, board), config, refused, &mut vm)?;
+    adopt((tree, board), config, fate, &mut vm)?;
     vm.scmi = scmi(&vm, memory);
     if let Some(scmi) = &vm.scmi {
         let page = vm

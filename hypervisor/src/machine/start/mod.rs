@@ -4,5 +4,4 @@ pub mod assign;
 pub mod boot;
 pub mod compose;
 pub mod owners;
-pub mod probing;
 pub mod stop;

@@ -58,11 +58,11 @@ fn shared(board: &Board, vms: &[&'static Vm]) -> LiteMap<u32, Owner> {
     if let Some(irq) = console {
         owners.insert(irq.intid, Owner::Console);
     }
-    for (index, unit) in smmus::units().iter().enumerate() {
+    for (index, node) in smmus::nodes() {
         let irqs = board
             .smmus
             .iter()
-            .find(|s| s.node == unit.node)
+            .find(|s| s.node == node)
             .map(|s| s.irqs.as_slice());
         for irq in irqs.unwrap_or_default().iter().flatten() {
             owners.insert(irq.intid, Owner::Smmu(index));

@@ -11,7 +11,7 @@ use spin::Once;
 use spin::mutex::SpinMutex;
 use stagegate_abi::{Event as Report, EventFlags, EventReason, PowerState, SmmuPower, StatsPage};
 
-use super::masters::Master;
+use super::masters::{Link, Master};
 use super::ram::GuestRam;
 use super::space::AddressSpace;
 use crate::arch::regs;
@@ -50,13 +50,13 @@ impl GuestDma {
         viommu: bool,
     ) -> Self {
         let endpoints: Vec<u32> = masters.iter().map(|master| master.endpoint).collect();
-        let units = smmus::units();
+        let units: Vec<_> = smmus::slots().iter().map(smmus::Slot::get).collect();
         let side = Side {
             space,
             masters,
             tables: TableMemory::bounded(QUOTA),
-            units,
             joins: Joins::new(units.len()),
+            units,
             joining: SpinMutex::new(()),
         };
         let shape = space.dma_shape();
@@ -117,7 +117,9 @@ pub struct Side {
     space: &'static AddressSpace,
     masters: &'static [Master],
     tables: TableMemory,
-    units: &'static [Unit],
+    /// The board's SMMUs that were there when the VM was made: others are looked
+    /// up, which takes longer.
+    units: Vec<Option<&'static Unit>>,
     /// The domains of the core at each SMMU that they are attached to.
     joins: Joins,
     /// Held while a domain is made at an SMMU.
@@ -129,6 +131,14 @@ impl Side {
     #[must_use]
     pub fn table_bytes(&self) -> usize {
         self.tables.used()
+    }
+
+    #[inline(always)]
+    fn unit(&self, index: usize) -> Option<&'static Unit> {
+        match self.units.get(index) {
+            Some(Some(unit)) => Some(unit),
+            _ => late(index),
+        }
     }
 
     fn master(&self, endpoint: usize) -> Option<&'static Master> {
@@ -160,6 +170,7 @@ impl Side {
 
     /// Calls `each` for the SMMUs that know `key`. One that may remember it, but
     /// cannot be asked any more, is an error.
+    #[inline(always)]
     fn everywhere(
         &self,
         key: DomainKey,
@@ -167,7 +178,7 @@ impl Side {
     ) -> Result<(), HardwareError> {
         let mut result = Ok(());
         for (index, join) in self.joins.of(key.slot) {
-            let done = match (join, self.units.get(index)) {
+            let done = match (join, self.unit(index)) {
                 (Join::None, _) => Ok(()),
                 (Join::Known(domain), Some(unit)) => each(index, unit, DomainId(domain)),
                 _ => Err(HardwareError::Timeout),
@@ -197,6 +208,13 @@ impl Side {
             done.map(drop).map_err(|_| HardwareError::Timeout)
         })
     }
+}
+
+/// An SMMU that was not there when the VM was made.
+#[cold]
+#[inline(never)]
+fn late(index: usize) -> Option<&'static Unit> {
+    smmus::unit(index)
 }
 
 impl Outside for Side {
@@ -248,21 +266,18 @@ impl Outside for Side {
         let Some(master) = self.master(endpoint) else {
             return Ok(());
         };
-        for &(index, link) in master.links() {
-            let Some(unit) = self.units.get(index) else {
-                continue;
-            };
+        for &Link { unit, index, id } in master.links() {
             let done = match target {
-                Target::Blocked => unit.smmu.detach(link),
+                Target::Blocked => unit.smmu.detach(id),
                 // What the operator wrote is not the guest's to change.
-                Target::Vm | Target::Domain { .. } if master.bypass => unit.smmu.bypass(link),
-                Target::Vm => match self.space.places.iter().find(|place| place.unit == index) {
-                    Some(place) => unit.smmu.attach(link, place.domain),
-                    None => unit.smmu.detach(link),
+                Target::Vm | Target::Domain { .. } if master.bypass => unit.smmu.bypass(id),
+                Target::Vm => match self.space.place(index) {
+                    Some(place) => unit.smmu.attach(id, place.domain),
+                    None => unit.smmu.detach(id),
                 },
                 Target::Domain { key, root, config } => {
                     let domain = self.domain(index, unit, key, root, &config)?;
-                    unit.smmu.attach(link, domain)
+                    unit.smmu.attach(id, domain)
                 }
             };
             done.map_err(|_| HardwareError::Timeout)?;
@@ -272,7 +287,7 @@ impl Outside for Side {
 
     #[inline(always)]
     fn invalidate(&self, key: DomainKey, stale: &[Stale]) -> Result<(), HardwareError> {
-        let elided = |(index, join): (usize, Join)| match (join, self.units.get(index)) {
+        let elided = |(index, join): (usize, Join)| match (join, self.unit(index)) {
             (Join::None, _) => true,
             (Join::Known(_), Some(unit)) => unit.smmu.elide(),
             _ => false,
@@ -300,11 +315,7 @@ impl Outside for Side {
         let Some(master) = self.master(endpoint) else {
             return EndpointInfo::default();
         };
-        let coherent = |&(index, _): &(usize, _)| {
-            self.units
-                .get(index)
-                .is_some_and(|unit: &Unit| unit.coherent())
-        };
+        let coherent = |link: &Link| link.unit.coherent();
         EndpointInfo {
             coherent: master.links().iter().all(coherent),
             power_tracked: master.is_tracked(),
@@ -329,7 +340,7 @@ impl Outside for Side {
     fn power_get(&self, endpoint: usize) -> PowerReport {
         let master = self.master(endpoint);
         let active = master.is_some_and(|master| master.verdict().0 == Word::Active);
-        let unit = master.and_then(|master| self.units.get(master.links().first()?.0));
+        let unit = master.and_then(|master| Some(master.links().first()?.unit));
         let smmu = match unit.map(|unit| unit.smmu.state()) {
             Some(State::On | State::Resuming) => SmmuPower::On,
             Some(State::Idle | State::Suspending) => SmmuPower::OffPending,
@@ -346,19 +357,16 @@ impl Outside for Side {
     }
 
     fn stats(&self, endpoint: usize, page: StatsPage) -> [u64; 3] {
-        let Some((index, link)) = self
+        let Some(&Link { unit, id, .. }) = self
             .master(endpoint)
-            .and_then(|master| master.links().first().copied())
+            .and_then(|master| master.links().first())
         else {
-            return [0; 3];
-        };
-        let Some(unit) = self.units.get(index) else {
             return [0; 3];
         };
         let account = unit.smmu.stats().account;
         match page {
             StatsPage::Endpoint => {
-                let stats = unit.smmu.link_stats(link).unwrap_or_default();
+                let stats = unit.smmu.link_stats(id).unwrap_or_default();
                 [stats.active_ns / 1000, stats.idle_ns / 1000, stats.faults]
             }
             StatsPage::SmmuTime => [

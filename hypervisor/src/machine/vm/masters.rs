@@ -10,12 +10,13 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use smmu::{LinkId, StreamId};
+use spin::Once;
 use spin::mutex::SpinMutex;
 
-use super::space::Place;
+use super::space::AddressSpace;
 use crate::arch::timer;
 use crate::burst::Burst;
-use crate::machine::board::smmus::{self, Stream};
+use crate::machine::board::smmus::{self, Stream, Unit};
 use crate::pci::{PowerDenied, Rid};
 use crate::power::evidence::{Event, Evidence, Reason, Source, Sources, Step, Word};
 
@@ -23,6 +24,8 @@ use crate::power::evidence::{Event, Evidence, Reason, Source, Sources, Step, Wor
 pub struct Identity {
     /// As the operator calls it.
     pub name: String,
+    /// Which of the VM's devices it is in the configuration.
+    pub device: usize,
     /// Its number for the VM.
     pub endpoint: u32,
     /// Its physical requester id, if it is a PCI function.
@@ -35,25 +38,57 @@ pub struct Identity {
 pub struct Master {
     /// As the operator calls it.
     pub name: String,
+    /// Which of the VM's devices it is in the configuration.
+    pub device: usize,
     /// Its number for the VM: the virtual requester id of a PCI function.
     pub endpoint: u32,
     /// Its physical requester id, if it is a PCI function.
     pub rid: Option<Rid>,
     /// The operator lets its transactions pass untranslated.
     pub bypass: bool,
-    /// Its stream ids, for people.
-    pub streams: Vec<u32>,
-    /// Its links: index of the SMMU, and the link there. One as a rule; several
-    /// where its streams are behind several SMMUs or TBUs.
-    links: Vec<(usize, LinkId)>,
+    /// Nothing before its SMMUs have come.
+    linked: Once<Linked>,
     evidence: SpinMutex<Evidence>,
     /// Its VM is gone for good, and with it perhaps the lock of the evidence.
     abandoned: AtomicBool,
 }
 
+/// How a master stands behind its SMMUs.
+struct Linked {
+    streams: Vec<Stream>,
+    /// One as a rule; several where its streams are behind several SMMUs or TBUs.
+    links: Vec<Link>,
+}
+
+/// A link of a master.
+#[derive(Clone, Copy)]
+pub struct Link {
+    /// The SMMU.
+    pub unit: &'static Unit,
+    /// Its index.
+    pub index: usize,
+    /// Which of its links.
+    pub id: LinkId,
+}
+
 impl Master {
+    /// A device of the VM whose SMMUs have not come yet: without links.
+    #[must_use]
+    pub fn waiting(identity: Identity, sources: Sources) -> Self {
+        Self {
+            name: identity.name,
+            device: identity.device,
+            endpoint: identity.endpoint,
+            rid: identity.rid,
+            bypass: identity.bypass,
+            linked: Once::new(),
+            evidence: SpinMutex::new(Evidence::new(sources)),
+            abandoned: AtomicBool::new(false),
+        }
+    }
+
     /// Links a device with its streams, which are in order, and attaches it to
-    /// the VM's tables by `places`, idle. All of its streams, or none.
+    /// the VM's tables by its `places`, idle. All of its streams, or none.
     ///
     /// # Errors
     /// Why an SMMU refused; the device must not be given to the VM.
@@ -61,58 +96,57 @@ impl Master {
         identity: Identity,
         streams: &[Stream],
         sources: Sources,
-        places: &[Place],
+        space: &AddressSpace,
     ) -> Result<Self, smmu::Error> {
-        let mut master = Self {
-            name: identity.name,
-            endpoint: identity.endpoint,
-            rid: identity.rid,
-            bypass: identity.bypass,
-            streams: streams.iter().map(|stream| stream.id).collect(),
-            links: Vec::new(),
-            evidence: SpinMutex::new(Evidence::new(sources)),
-            abandoned: AtomicBool::new(false),
-        };
-        let linked = master.link(streams, places);
-        if let Err(error) = linked {
-            for &(index, link) in &master.links {
-                if let Some(unit) = smmus::units().get(index) {
-                    let _ = unit.smmu.unlink(link);
-                }
+        let master = Self::waiting(identity, sources);
+        let linked = link(streams, space)?;
+        for link in &linked.links {
+            let Some(place) = space.place(link.index) else {
+                continue;
+            };
+            let attached = match master.bypass {
+                true => link.unit.smmu.bypass(link.id),
+                false => link.unit.smmu.attach(link.id, place.domain),
+            };
+            if let Err(error) = attached {
+                unlink(&linked.links);
+                return Err(error);
             }
-            return Err(error);
         }
+        master.linked.call_once(|| linked);
         Ok(master)
     }
 
-    fn link(&mut self, streams: &[Stream], places: &[Place]) -> Result<(), smmu::Error> {
-        for own in streams.chunk_by(|a, b| (a.unit, a.tbu) == (b.unit, b.tbu)) {
-            let Some(&Stream {
-                unit: index, tbu, ..
-            }) = own.first()
-            else {
-                continue;
-            };
-            let place = places.iter().find(|place| place.unit == index);
-            let unit = smmus::units().get(index);
-            let (Some(place), Some(unit)) = (place, unit) else {
-                return Err(smmu::Error::Unsupported("walks of this VM's tables"));
-            };
-            let ids: Vec<StreamId> = own.iter().map(|stream| StreamId(stream.id)).collect();
-            let link = unit.smmu.link(&ids, tbu)?;
-            self.links.push((index, link));
-            if self.bypass {
-                unit.smmu.bypass(link)?;
-            } else {
-                unit.smmu.attach(link, place.domain)?;
-            }
+    /// The SMMUs of a device that waited for them have come: links it, attached
+    /// to nothing. If it counts as active, they are on when this returns.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn complete(&self, streams: &[Stream], space: &AddressSpace) -> Result<(), smmu::Error> {
+        let mut evidence = self.evidence.lock();
+        let linked = link(streams, space)?;
+        self.linked.call_once(|| linked);
+        if evidence.verdict().0 == Word::Active && self.wake().is_err() {
+            // As if its VM did not run, which it will again.
+            *evidence = Evidence::new(evidence.sources());
+            log::error!("{}: it has no DMA before its VM's next start", self.name);
         }
         Ok(())
     }
 
+    /// Whether its SMMUs have not come yet.
+    pub fn is_waiting(&self) -> bool {
+        !self.linked.is_completed()
+    }
+
+    /// Its streams.
+    pub fn streams(&self) -> &[Stream] {
+        self.linked.get().map_or(&[], |linked| &linked.streams)
+    }
+
     /// Whether every transaction of it is translated by an SMMU.
     pub fn is_confined(&self) -> bool {
-        !self.bypass && !self.links.is_empty()
+        !self.bypass && !self.links().is_empty()
     }
 
     /// Something is about to happen that may make the master active: its
@@ -142,22 +176,21 @@ impl Master {
         let mut evidence = self.evidence.lock();
         let (next, step) = evidence.step(event);
         *evidence = next;
-        if step == Step::Sleep && release(&self.links) {
+        if step == Step::Sleep && release(self.links()) {
             smmus::arm();
         }
     }
 
+    #[inline(always)]
     fn wake(&self) -> Result<(), PowerDenied> {
-        for (done, &(index, link)) in self.links.iter().enumerate() {
-            let Some(unit) = smmus::units().get(index) else {
-                continue;
-            };
-            if let Err(error) = unit.smmu.master_active(link) {
-                self.denied(unit, error);
-                release(self.links.get(..done).unwrap_or_default());
+        let links = self.links();
+        for (done, link) in links.iter().enumerate() {
+            if let Err(error) = link.unit.smmu.master_active(link.id) {
+                self.denied(link.unit, error);
+                release(links.get(..done).unwrap_or_default());
                 return Err(PowerDenied);
             }
-            if unit.is_mute() {
+            if link.unit.is_mute() {
                 smmus::arm();
             }
         }
@@ -180,14 +213,12 @@ impl Master {
     /// Its VM never runs again: its streams terminate, and its SMMUs may sleep.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
-        for &(index, link) in &self.links {
-            if let Some(unit) = smmus::units().get(index)
-                && let Err(error) = unit.smmu.detach(link)
-            {
-                log::error!("{}: {}: {error}", unit.path, self.name);
+        for link in self.links() {
+            if let Err(error) = link.unit.smmu.detach(link.id) {
+                log::error!("{}: {}: {error}", link.unit.path, self.name);
             }
         }
-        release(&self.links);
+        release(self.links());
     }
 
     /// Whether it counts as active, and why.
@@ -208,26 +239,63 @@ impl Master {
         self.evidence.lock().sources().has(Source::Scmi)
     }
 
-    /// Its links: index of the SMMU, and the link there.
-    pub fn links(&self) -> &[(usize, LinkId)] {
-        &self.links
+    /// Its links.
+    #[inline(always)]
+    pub fn links(&self) -> &[Link] {
+        self.linked.get().map_or(&[], |linked| &linked.links)
     }
 
     /// Whether this link of this SMMU is its own.
     pub fn owns(&self, unit: usize, link: LinkId) -> bool {
-        self.links.contains(&(unit, link))
+        let mut links = self.links().iter();
+        links.any(|own| (own.index, own.id) == (unit, link))
+    }
+}
+
+/// Makes links for these streams, which are in order. All, or none.
+fn link(streams: &[Stream], space: &AddressSpace) -> Result<Linked, smmu::Error> {
+    let mut links = Vec::new();
+    for own in streams.chunk_by(|a, b| (a.unit, a.tbu) == (b.unit, b.tbu)) {
+        let made = own.first().map(|first| link_at(*first, own, space));
+        match made {
+            Some(Ok(link)) => links.push(link),
+            Some(Err(error)) => {
+                unlink(&links);
+                return Err(error);
+            }
+            None => {}
+        }
+    }
+    let streams = streams.to_vec();
+    Ok(Linked { streams, links })
+}
+
+/// Links streams of one SMMU, and one TBU, with that.
+fn link_at(first: Stream, own: &[Stream], space: &AddressSpace) -> Result<Link, smmu::Error> {
+    let (Some(unit), Some(_)) = (smmus::unit(first.unit), space.place(first.unit)) else {
+        return Err(smmu::Error::Unsupported("walks of this VM's tables"));
+    };
+    let ids: Vec<StreamId> = own.iter().map(|stream| StreamId(stream.id)).collect();
+    Ok(Link {
+        unit,
+        index: first.unit,
+        id: unit.smmu.link(&ids, first.tbu)?,
+    })
+}
+
+fn unlink(links: &[Link]) {
+    for link in links {
+        let _ = link.unit.smmu.unlink(link.id);
     }
 }
 
 /// Tells the SMMUs of these links that the master is idle. Whether that may
 /// have made a deadline: not where nothing can be switched (P8).
-fn release(links: &[(usize, LinkId)]) -> bool {
+fn release(links: &[Link]) -> bool {
     let mut managed = false;
-    for &(index, link) in links {
-        if let Some(unit) = smmus::units().get(index) {
-            let _ = unit.smmu.master_idle(link);
-            managed |= unit.smmu.is_managed();
-        }
+    for link in links {
+        let _ = link.unit.smmu.master_idle(link.id);
+        managed |= link.unit.smmu.is_managed();
     }
     managed
 }

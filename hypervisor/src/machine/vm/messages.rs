@@ -109,7 +109,7 @@ pub fn offer(
     masters: &[Master],
     (host, rids): (usize, &[Rid]),
 ) -> Option<Messages> {
-    let confined = |m: &Master| m.rid.is_none() || m.is_confined();
+    let confined = |m: &Master| m.rid.is_none() || m.is_confined() || m.is_waiting();
     let found = match masters.iter().all(confined) {
         true => find((tree, board), space.owner(), host, rids),
         false => Err(Why::Unconfined),
@@ -120,7 +120,7 @@ pub fn offer(
             return Err(Why::Tables);
         }
         let Range { base, size } = map::GICV2M;
-        let mapped = space.map(base, messages.doorbell.0, size, DOORBELL);
+        let mapped = space.keep(base, messages.doorbell.0, size, DOORBELL);
         mapped.map(|()| messages).map_err(|_| Why::Tables)
     });
     match messages {

@@ -17,7 +17,7 @@ pub mod vcpu;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use platform::config::GuestIommu;
 
@@ -109,6 +109,8 @@ pub struct Vm {
     pub iommu: GuestIommu,
     /// Its own DMA domains; set once it is complete.
     pub dma: guest_dma::Slot,
+    /// Devices of it have become ready that it does not have yet.
+    pub waiting: AtomicBool,
     /// Running, ending or off.
     pub life: Life,
     /// What it boots from.

@@ -3,6 +3,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use pgtable::Attrs;
 use platform::config::{DeviceConfig, DeviceKind, Passing, passing};
@@ -35,6 +36,8 @@ pub struct Passed {
     clocks: usize,
     coherent: bool,
     properties: Vec<(String, Vec<u8>)>,
+    /// The VM has it.
+    installed: AtomicBool,
 }
 
 /// Gives out guest addresses and interrupt numbers to a VM's devices.
@@ -142,6 +145,7 @@ impl Passed {
             clocks: clocks.len(),
             coherent: tree.inherited(*node, "dma-coherent").is_some(),
             properties: properties(tree, *node),
+            installed: AtomicBool::new(false),
         }))
     }
 
@@ -151,10 +155,24 @@ impl Passed {
     /// Why that cannot be done.
     pub fn install(&self, space: &AddressSpace, vgic: &Vgic) -> Result<(), &'static str> {
         for &(base, physical, len) in &self.pages {
-            let mapped = space.map(base, physical, len, Attrs::DEVICE);
+            let mapped = space.keep(base, physical, len, Attrs::DEVICE);
             mapped.map_err(|_| "its registers cannot be mapped")?;
         }
-        self.interrupts().try_for_each(|line| line.assign(vgic))
+        self.interrupts().try_for_each(|line| line.assign(vgic))?;
+        self.installed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether the VM has it; if not, it is to get it when its SMMUs have come.
+    #[must_use]
+    pub fn is_installed(&self) -> bool {
+        self.installed.load(Ordering::Acquire)
+    }
+
+    /// Index among the VM's masters.
+    #[must_use]
+    pub const fn master(&self) -> usize {
+        self.master
     }
 
     /// Its interrupt lines.

@@ -85,6 +85,13 @@ impl VmHost {
         rids.find(|(own, _)| *own == rid).map(|(_, seen)| *seen)
     }
 
+    /// Hides a physical function from the VM, or shows it; false if another access
+    /// is at work in the bridge. May be called where an interrupt comes from.
+    pub fn hide(&self, rid: Rid, hidden: bool) -> bool {
+        let bridge = self.bridge.try_lock();
+        bridge.map(|mut bridge| bridge.hide(rid, hidden)).is_some()
+    }
+
     /// A load in the configuration window. `None` while another CPU of the VM
     /// is at work there, which may take long if a function is waited for.
     pub fn load(&self, offset: u64, size: u8) -> Option<u64> {

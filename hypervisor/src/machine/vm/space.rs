@@ -3,10 +3,12 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
 use pgtable::{Attrs, Config, Ipa, Lookup, Pa, Stale, Table, Walks};
 use smmu::{DomainId, Mirror, Vmid, mirror};
+use spin::Once;
+use spin::mutex::SpinMutex;
 
 use super::ram::GuestRam;
 use crate::arch::cache;
@@ -37,6 +39,9 @@ pub struct Place {
     mirror: Option<usize>,
 }
 
+/// Guest physical address, place, bytes and attributes.
+type Mapping = (u64, u64, u64, Attrs);
+
 /// Why an SMMU's masters cannot be given to the VM.
 enum Refusal {
     /// The driver's reason.
@@ -45,6 +50,8 @@ enum Refusal {
     Ram(u64, pgtable::Error),
     /// RAM at this address is wider than the SMMU's so many bits.
     Beyond(u64, u8),
+    /// A mirror cannot be made while the VM maps and unmaps.
+    Runs,
 }
 
 impl fmt::Display for Refusal {
@@ -52,6 +59,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::Smmu(error) => write!(f, "{error}"),
             Self::Ram(ipa, error) => write!(f, "RAM at {ipa:#x} cannot be mirrored: {error}"),
+            Self::Runs => write!(f, "the VM runs"),
             Self::Beyond(pa, bits) => write!(
                 f,
                 "memory at {pa:#x} is beyond its {bits} bits: keep the VM below"
@@ -80,9 +88,12 @@ pub struct AddressSpace {
     /// Its translation, for CPUs and DMA.
     pub stage2: Stage2,
     /// Its domains at SMMUs: those that walk its tables or a mirror of them.
-    pub places: Vec<Place>,
+    /// By the index of the SMMU.
+    places: Vec<Once<Place>>,
     /// Its tables in other shapes, for SMMUs that need one.
-    mirrors: Vec<Mirrored>,
+    mirrors: Vec<Once<Mirrored>>,
+    /// What is mapped for good besides RAM, as [`fixed`](Self::fixed).
+    kept: SpinMutex<Vec<Mapping>>,
     vmid: u16,
     /// Label of the VM, for the operator.
     owner: &'static str,
@@ -104,8 +115,9 @@ impl AddressSpace {
         let space = Self {
             ram,
             stage2,
-            places: Vec::new(),
-            mirrors: Vec::new(),
+            places: smmus::slots().iter().map(|_| Once::new()).collect(),
+            mirrors: smmus::slots().iter().map(|_| Once::new()).collect(),
+            kept: SpinMutex::default(),
             vmid,
             owner,
             torn: AtomicBool::new(false),
@@ -137,7 +149,7 @@ impl AddressSpace {
 
     /// Guest physical address, place, bytes and attributes of what is mapped
     /// from the beginning: RAM first. With GICv2 its CPU interface is hardware.
-    fn fixed(&self) -> impl Iterator<Item = (u64, u64, u64, Attrs)> + '_ {
+    fn fixed(&self) -> impl Iterator<Item = Mapping> + '_ {
         let pieces = self.ram.pieces();
         let ram = pieces.map(|(ipa, extent)| (ipa, extent.start(), extent.len(), Attrs::RAM));
         let interface = gic::virtual_cpu_interface();
@@ -150,10 +162,20 @@ impl AddressSpace {
     /// The range does not fit or is taken; nothing is mapped.
     pub fn map(&self, ipa: u64, pa: u64, len: u64, attrs: Attrs) -> Result<(), pgtable::Error> {
         self.stage2.map(Ipa(ipa), Pa(pa), len, attrs)?;
-        for mirrored in &self.mirrors {
+        for mirrored in self.mirrors() {
             // The CPUs have it; the mirror says what it leaves out.
             let _ = mirrored.map(self.owner, ipa, pa, len, attrs);
         }
+        Ok(())
+    }
+
+    /// As [`map`](Self::map), for good.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map).
+    pub fn keep(&self, ipa: u64, pa: u64, len: u64, attrs: Attrs) -> Result<(), pgtable::Error> {
+        self.map(ipa, pa, len, attrs)?;
+        self.kept.lock().push((ipa, pa, len, attrs));
         Ok(())
     }
 
@@ -171,7 +193,7 @@ impl AddressSpace {
             cache::invalidate_stage2(vttbr, stale.ipa().0, stale.len(), stale.stride());
             self.forget(None, &stale)
         });
-        for (index, mirrored) in self.mirrors.iter().enumerate() {
+        for (index, mirrored) in self.mirrors().enumerate() {
             let forget = |stale| self.forget(Some(index), &stale);
             done = done.and(mirrored.mirror.unmap(Ipa(ipa), len, forget));
         }
@@ -201,9 +223,12 @@ impl AddressSpace {
     /// was unmapped. All are told before the first is waited for.
     fn forget(&self, mirror: Option<usize>, stale: &Stale) -> Result<(), smmu::Error> {
         let range = [smmus::range(stale)];
-        let walking = self.places.iter().filter(|place| place.mirror == mirror);
+        // An SMMU that is not seen here has yet to walk the tables for the first
+        // time: the other half is in `open_places`.
+        fence(Ordering::SeqCst);
+        let walking = self.places().filter(|place| place.mirror == mirror);
         let begun: Vec<_> = walking
-            .filter_map(|place| Some((smmus::units().get(place.unit)?, place.domain)))
+            .filter_map(|place| Some((smmus::unit(place.unit)?, place.domain)))
             .map(|(unit, domain)| unit.smmu.begin_invalidate(domain, &range))
             .collect();
         begun
@@ -212,16 +237,35 @@ impl AddressSpace {
             .fold(Ok(()), Result::and)
     }
 
-    /// Opens a domain for this VM at each SMMU in `units`: of its CPUs' tables,
-    /// or of a mirror where the SMMU cannot walk those. An SMMU that can have
-    /// neither is reported and left out.
-    pub fn open_places(&mut self, units: &[usize]) {
-        for &index in units {
-            let Some(unit) = smmus::units().get(index) else {
+    /// Its domains at SMMUs.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().filter_map(Once::get)
+    }
+
+    /// Its domain at SMMU `unit`.
+    pub fn place(&self, unit: usize) -> Option<&Place> {
+        self.places.get(unit)?.get()
+    }
+
+    fn mirrors(&self) -> impl Iterator<Item = &Mirrored> {
+        self.mirrors.iter().map_while(Once::get)
+    }
+
+    /// Opens a domain for this VM at each SMMU in `units` where it has none: of
+    /// its CPUs' tables, or of a mirror where the SMMU cannot walk those. An SMMU
+    /// that can have neither is reported and left out. Unless the VM stands
+    /// `still`, no mirror is made: whether one is missing.
+    pub fn open_places(&self, units: &[usize], still: bool) -> bool {
+        let mut missing = false;
+        for &index in units.iter().filter(|unit| self.place(**unit).is_none()) {
+            let (Some(unit), Some(place)) = (smmus::unit(index), self.places.get(index)) else {
                 continue;
             };
-            match self.open_place(index, unit) {
-                Ok(place) => self.places.push(place),
+            match self.open_place(index, unit, still) {
+                Ok(made) => {
+                    place.call_once(|| made);
+                }
+                Err(Refusal::Runs) => missing = true,
                 Err(why) => log::error!(
                     "{}: {} cannot walk the VM's tables, nor a mirror: {why}",
                     self.owner,
@@ -229,9 +273,11 @@ impl AddressSpace {
                 ),
             }
         }
+        fence(Ordering::SeqCst);
+        missing
     }
 
-    fn open_place(&mut self, index: usize, unit: &Unit) -> Result<Place, Refusal> {
+    fn open_place(&self, index: usize, unit: &Unit, still: bool) -> Result<Place, Refusal> {
         let limits = unit.limits();
         let beyond = |pa: &u64| pa.checked_shr(limits.pa_bits.into()).unwrap_or(0) != 0;
         let last = |(_, extent): (u64, Extent)| extent.start() + (extent.len() - 1);
@@ -255,8 +301,8 @@ impl AddressSpace {
             Err(why) => why,
         };
         let shape = mirror::shape(self.stage2.config(), &limits).map_err(|_| why)?;
-        let mirror = self.mirror(shape)?;
-        let tables = self.mirrors.get(mirror).map(|m| m.mirror.tables());
+        let mirror = self.mirror(shape, still)?;
+        let tables = self.mirrors().nth(mirror).map(|m| m.mirror.tables());
         let domain = self.domain(unit, &tables.ok_or(why)?)?;
         log::info!(
             "{}: {} does not walk its tables ({why}): a mirror of {} KiB pages, {}-bit input, {}-bit output, {}",
@@ -284,10 +330,13 @@ impl AddressSpace {
     }
 
     /// The mirror of this shape, made if there is none. All RAM is in it.
-    fn mirror(&mut self, shape: Config) -> Result<usize, Refusal> {
+    fn mirror(&self, shape: Config, still: bool) -> Result<usize, Refusal> {
         let same = |m: &Mirrored| *m.mirror.table().config() == shape;
-        if let Some(index) = self.mirrors.iter().position(same) {
+        if let Some(index) = self.mirrors().position(same) {
             return Ok(index);
+        }
+        if !still {
+            return Err(Refusal::Runs);
         }
         let at = crate::guest::map::RAM_BASE;
         let mirror = Mirror::new(shape, TableMemory::unbounded());
@@ -296,22 +345,26 @@ impl AddressSpace {
             mirror,
             told: AtomicU32::new(0),
         };
-        for (ipa, pa, len, attrs) in self.fixed() {
+        let kept = self.kept.lock().clone();
+        for (ipa, pa, len, attrs) in self.fixed().chain(kept) {
             let fits = mirrored.map(self.owner, ipa, pa, len, attrs);
             if let (Err(error), true) = (fits, self.ram.contains(ipa, len)) {
                 return Err(Refusal::Ram(ipa, error));
             }
         }
-        self.mirrors.push(mirrored);
-        Ok(self.mirrors.len() - 1)
+        // There is room for one at each SMMU.
+        let index = self.mirrors().count();
+        let room = self.mirrors.get(index).ok_or(Refusal::Runs)?;
+        room.call_once(|| mirrored);
+        Ok(index)
     }
 
     /// The shape of tables that all of the VM's SMMUs can walk, as far as there
     /// is one: for domains that the VM makes itself.
     #[must_use]
     pub fn dma_shape(&self) -> Config {
-        let mirrored = self.places.iter().filter(|place| place.mirror.is_some());
-        let units = mirrored.filter_map(|place| smmus::units().get(place.unit));
+        let mirrored = self.places().filter(|place| place.mirror.is_some());
+        let units = mirrored.filter_map(|place| smmus::unit(place.unit));
         units.fold(*self.stage2.config(), |shape, unit| {
             mirror::shape(&shape, &unit.limits()).unwrap_or(shape)
         })
