@@ -115,3 +115,28 @@ fn implicit_domains_live_as_long_as_somebody_is_attached() {
     );
     assert_eq!(vm.sync(7), Err(Error::NoDomain(7)));
 }
+
+#[test]
+fn an_endpoint_whose_smmu_comes_late_goes_where_it_belongs() {
+    let vm = vm();
+    let id = paging(&vm);
+    vm.renew(1).unwrap();
+    assert_eq!(vm.outside().take(), [], "the VM has not started");
+    vm.start().unwrap();
+    vm.outside().take();
+    vm.renew(1).unwrap();
+    assert_eq!(vm.outside().take(), [Told::Attach(1, "vm", None)]);
+    vm.attach(id, ENDPOINTS[1]).unwrap();
+    vm.outside().take();
+    vm.renew(1).unwrap();
+    let domain = Told::Attach(1, "domain", Some(id as u16));
+    assert_eq!(vm.outside().take(), [domain]);
+    vm.set_bypass(false);
+    vm.outside().take();
+    vm.renew(0).unwrap();
+    assert_eq!(vm.outside().take(), [Told::Attach(0, "blocked", None)]);
+    vm.stop(|| {}).unwrap();
+    vm.outside().take();
+    vm.renew(1).unwrap();
+    assert_eq!(vm.outside().take(), [], "it stays blocked");
+}

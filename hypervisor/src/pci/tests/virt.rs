@@ -25,6 +25,25 @@ fn only_the_vms_functions_exist() {
 }
 
 #[test]
+fn a_hidden_function_is_an_empty_slot_that_keeps_its_place() {
+    let mut vm = Vm::new(&[NIC, EDU]);
+    let shown: Vec<u32> = (0..64).map(|word| vm.r32(EDU, word * 4)).collect();
+    vm.host.hide(EDU, true);
+    vm.log();
+    for offset in (0..0x1000).step_by(4) {
+        assert_eq!(vm.r32(EDU, offset), u32::MAX, "{offset:#x}");
+        vm.w32(EDU, offset, u32::MAX);
+        vm.w32(EDU, offset, 0);
+    }
+    assert_eq!(vm.log(), [], "nothing reaches the function or its master");
+    assert_eq!(mapped(&vm), []);
+    assert_eq!(vm.r32(NIC, 0), 0x10d3_8086, "others are as before");
+    vm.host.hide(EDU, false);
+    let again: Vec<u32> = (0..64).map(|word| vm.r32(EDU, word * 4)).collect();
+    assert_eq!(shown, again);
+}
+
+#[test]
 fn odd_accesses_read_as_ones_and_write_nothing() {
     let mut vm = Vm::new(&[NIC]);
     let at = u64::from(NIC.0) << 12;
