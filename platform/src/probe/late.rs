@@ -68,7 +68,7 @@ impl Graph {
     /// What follows from the states as they are, asking nobody.
     fn follow(&mut self) {
         let asked = alloc::vec![true; self.devices.len()];
-        self.run_but(asked, &mut |_| Probed::NotYet("not asked"));
+        self.run_but(asked, &mut |_| Probed::NotYet("not probed yet"));
     }
 
     /// Those that wait for each other never come.
