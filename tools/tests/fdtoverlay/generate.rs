@@ -55,8 +55,13 @@ fn places(node: Node<'_>, path: &str, found: &mut Vec<Place>) {
             .collect(),
         children: node.children().map(|c| c.name().into()).collect(),
     });
+    // A path to `funnel` leads fdtoverlay to `funnel@1` where that stands first.
+    let beside = |name: &str| {
+        let mut others = node.children().filter(|c| c.name() != name);
+        others.any(|c| c.base_name() == name)
+    };
     for child in node.children().filter(|c| !c.name().starts_with("__")) {
-        if is_word(child.name()) {
+        if is_word(child.name()) && !beside(child.name()) {
             places(child, &format!("{path}/{}", child.name()), found);
         }
     }
