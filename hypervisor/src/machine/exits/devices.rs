@@ -33,7 +33,9 @@ pub enum Stored {
     Nothing,
 }
 
-/// Reads `size` bytes at `ipa`.
+/// Reads `size` bytes at `ipa`. Out of line, as [`write()`]: the interrupt
+/// controller's accesses, which come first, need less of the stack.
+#[inline(never)]
 pub fn read(me: VcpuRef, ipa: u64, size: u8) -> Loaded {
     let vm = me.vm;
     if let (Some(pci), Some(offset)) = (&vm.devices.pci, within(map::PCI_ECAM, ipa)) {
@@ -57,6 +59,7 @@ pub fn read(me: VcpuRef, ipa: u64, size: u8) -> Loaded {
 }
 
 /// Writes `size` bytes at `ipa`.
+#[inline(never)]
 pub fn write(me: VcpuRef, ipa: u64, size: u8, value: u64) -> Stored {
     let vm = me.vm;
     if let (Some(pci), Some(offset)) = (&vm.devices.pci, within(map::PCI_ECAM, ipa)) {
