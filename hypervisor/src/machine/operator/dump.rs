@@ -8,6 +8,7 @@ use pgtable::{Ipa, Region};
 
 use crate::machine::board::console::print;
 use crate::machine::vm::Vm;
+use crate::machine::vm::space::Stage2;
 
 /// Lines of a page: what fits a terminal.
 const LINES: usize = 20;
@@ -53,52 +54,66 @@ pub fn page(number: usize, vm: &Vm) {
     } else {
         0
     };
-    let config = vm.space.stage2.config();
-    let size = 1_u64.wrapping_shl(config.ipa_bits());
     if from == 0 {
-        print(format_args!(
-            "{}: stage 2 at {}, {} bits in, {} bits out\n",
-            vm.name,
-            vm.space.stage2.root(),
-            config.ipa_bits(),
-            config.pa_bits()
-        ));
+        print_title(vm);
     }
+    let next = print_runs(&vm.space.stage2, from);
+    NEXT.store(
+        next.map_or(0, |at| at & !VM_BITS | number),
+        Ordering::Relaxed,
+    );
+    if next.is_some() {
+        print(format_args!("more: t and {number} again\n"));
+    }
+}
+
+fn print_title(vm: &Vm) {
+    let stage2 = &vm.space.stage2;
+    let config = stage2.config();
+    print(format_args!(
+        "{}: stage 2 at {}, {} bits in, {} bits out\n",
+        vm.name,
+        stage2.root(),
+        config.ipa_bits(),
+        config.pa_bits()
+    ));
+}
+
+/// Prints up to [`LINES`] runs from address `from` on; where the next begins,
+/// if there are more.
+fn print_runs(stage2: &Stage2, from: u64) -> Option<u64> {
+    let size = 1_u64.wrapping_shl(stage2.config().ipa_bits());
     let mut run: Option<Run> = None;
     let mut shown = 0;
-    let seen = vm
-        .space
-        .stage2
-        .visit(Ipa(from), size.saturating_sub(from), |next| {
-            match &mut run {
-                Some(run) if run.takes(&next) => {
-                    run.len = run.len.wrapping_add(next.len);
-                    run.count = run.count.wrapping_add(1);
-                    return ControlFlow::Continue(());
-                }
-                Some(run) => {
-                    run.show();
-                    shown += 1;
-                }
-                None => {}
+    let seen = stage2.visit(Ipa(from), size.saturating_sub(from), |next| {
+        match &mut run {
+            Some(run) if run.takes(&next) => {
+                run.len = run.len.wrapping_add(next.len);
+                run.count = run.count.wrapping_add(1);
+                return ControlFlow::Continue(());
             }
-            if shown == LINES {
-                return ControlFlow::Break(next.ipa.0);
+            Some(run) => {
+                run.show();
+                shown += 1;
             }
-            run = Some(Run {
-                first: next,
-                len: next.len,
-                count: 1,
-            });
-            ControlFlow::Continue(())
+            None => {}
+        }
+        if shown == LINES {
+            return ControlFlow::Break(next.ipa.0);
+        }
+        run = Some(Run {
+            first: next,
+            len: next.len,
+            count: 1,
         });
+        ControlFlow::Continue(())
+    });
     if let Ok(ControlFlow::Break(next)) = seen {
-        NEXT.store(next & !VM_BITS | number, Ordering::Relaxed);
-        return print(format_args!("more: t and {number} again\n"));
+        return Some(next);
     }
-    NEXT.store(0, Ordering::Relaxed);
     match run {
         Some(run) => run.show(),
         None => print(format_args!("nothing mapped\n")),
     }
+    None
 }
