@@ -13,7 +13,8 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::board::{console, cpus};
-use super::{irq, off};
+use super::irq;
+use super::operator::off;
 use crate::arch::{percpu, timer};
 use crate::psci::power::State;
 

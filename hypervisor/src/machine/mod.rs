@@ -8,7 +8,6 @@ pub mod failed;
 pub mod fault;
 pub mod irq;
 pub mod life;
-pub mod off;
 pub mod operator;
 pub mod probing;
 pub mod start;

@@ -1,5 +1,5 @@
-//! The board: its CPUs and their private interrupts, its interrupt controller,
-//! its SMMUs and what powers them.
+//! What VMs share of the board: the console, CPUs and their private interrupts,
+//! interrupt controllers, host bridges, SMMUs and what powers them.
 
 pub mod console;
 pub mod cpus;

@@ -15,10 +15,10 @@ mod reset;
 use crate::life::{Ending, Phase};
 use crate::machine::board::console;
 use crate::machine::board::kick::kick;
+use crate::machine::irq;
+use crate::machine::operator::off;
 use crate::machine::probing::late;
-use crate::machine::vm::VcpuRef;
-use crate::machine::vm::Vm;
-use crate::machine::{irq, off};
+use crate::machine::vm::{VcpuRef, Vm};
 use crate::psci::{self, Start};
 use reset::{clean, prepare};
 

@@ -1,12 +1,12 @@
 //! The operator's keyboard: Ctrl-a and a key, from any console.
 
-use super::{dump, faults, report};
+use super::{dump, faults, off, report};
 use crate::life::{Ending, Phase};
 use crate::machine::board::console::{Key, print};
 use crate::machine::board::pci;
 use crate::machine::probing::late;
 use crate::machine::vm::Vm;
-use crate::machine::{off, vms};
+use crate::machine::vms;
 use crate::psci::power::State;
 
 /// What Ctrl-a `?` prints.

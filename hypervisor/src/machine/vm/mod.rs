@@ -1,4 +1,4 @@
-//! A virtual machine: what it owns and how it is brought up.
+//! A virtual machine and what it owns.
 
 pub mod devices;
 mod entry;

@@ -1,10 +1,10 @@
 //! The end of the machine.
 
-use super::board::{console, cpus};
-use super::operator::report;
-use super::vms;
+use super::report;
 use crate::arch::smp;
 use crate::life::Phase;
+use crate::machine::board::{console, cpus};
+use crate::machine::vms;
 
 /// A VM is off. When all are, there is nothing left to do.
 pub fn vm_went_off() {
