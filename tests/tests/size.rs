@@ -7,7 +7,7 @@ const KIB: u64 = 1 << 10;
 /// Code, in KiB: what there is (docs/size.md) and room for 25 more, which is
 /// a feature of middling size or two. Raised only together with docs/size.md,
 /// which says what for.
-const TEXT: u64 = 572;
+const TEXT: u64 = 592;
 /// Read-only data, in KiB: what there is and room for 7 more.
 const RODATA: u64 = 72;
 
