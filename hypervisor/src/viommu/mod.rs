@@ -3,7 +3,7 @@
 //! Virtio 1.2, sections 4.2 (MMIO transport, version 2), 2.7 (split virtqueues) and 5.13 (IOMMU device).
 //!
 //! Requests are complete when the write to QueueNotify is: Linux polls the used ring under a spinlock.
-//! Work per trap is bounded; when there is more, [`Viommu::write`] answers [`Written::again`] and the
+//! Work per trap is bounded; when there is more, [`Viommu::write`] answers [`Written::Again`] and the
 //! trap handler leaves the guest's program counter where it is, so that the guest notifies again.
 //!
 //! All that the guest writes is hostile: a ring that makes no sense sets DEVICE_NEEDS_RESET and is not

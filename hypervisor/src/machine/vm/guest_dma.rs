@@ -287,9 +287,10 @@ impl Outside for Side {
 
     #[inline(always)]
     fn invalidate(&self, key: DomainKey, stale: &[Stale]) -> Result<(), HardwareError> {
-        let elided = |(index, join): (usize, Join)| match (join, self.unit(index)) {
+        // An SMMU that came late is left to `forget`, which looks it up.
+        let elided = |(index, join): (usize, Join)| match (join, self.units.get(index)) {
             (Join::None, _) => true,
-            (Join::Known(_), Some(unit)) => unit.smmu.elide(),
+            (Join::Known(_), Some(Some(unit))) => unit.smmu.elide(),
             _ => false,
         };
         match self.joins.of(key.slot).position(|place| !elided(place)) {
