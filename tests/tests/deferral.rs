@@ -107,6 +107,34 @@ fn a_host_bridge_without_its_clock() {
     }
 }
 
+/// The clock of the device's host bridge runs before configuration space is
+/// touched, and for good: not even an SMMU that sleeps and has the same clock
+/// stops it.
+#[test]
+fn a_host_bridge_with_a_clock_to_start() {
+    let gate = "/dts-v1/; /plugin/; &{/} { clk: a-gate { compatible = \"gpio-gate-clock\";
+        #clock-cells = <0>; clocks = <&apb_pclk>; enable-gpios = <&pl061 5 0>; }; };
+        &pcie { clocks = <&clk>; };
+        &smmu { clocks = <&clk>; clock-names = \"smmu\"; };";
+    let power = "stagegate,power-source = \"hypercall\";";
+    let mut setup = setup(gate, "dma-device", power);
+    let wanted = ["pl061_set_output", "pci_cfg_read", "pci_cfg_write"];
+    setup.machine = setup.machine.trace(wanted);
+    let mut running = ok(setup.start(&dir("deferral-bridge-gate")));
+    ok(running
+        .console
+        .expect_from(NAME, "DONE passed 1 failed 0", LIMIT));
+    let finished = ok(running.finish(LIMIT));
+    assert!(finished.status.success());
+    let moves = gates::movements(&finished.trace, 5);
+    let [risen] = &moves[..] else {
+        panic!("{moves:?}");
+    };
+    let mut events = finished.trace.iter();
+    let touched = events.position(|e| e.name.starts_with("pci_cfg_"));
+    assert!(Some(risen.index) < touched, "{risen:?} {touched:?}");
+}
+
 #[test]
 fn a_disabled_supplier() {
     let gate = "/dts-v1/; /plugin/; &pl061 { status = \"disabled\"; };
