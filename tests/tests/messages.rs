@@ -25,7 +25,7 @@ fn messages_through_the_boards_gicv2m_frame() {
         board: Board::VirtGicV2,
         ..Wish::new(
             "messages-v2m",
-            "nvme_copy,msi:nvme,nvme_off,nvme_on,nvme_copy",
+            "nvme_copy,msi:nvme,nvme_release,nvme_take,nvme_copy",
         )
     });
 }

@@ -18,7 +18,7 @@ const GRANULE: &str = "/dts-v1/; /plugin/;\n&smmu { stagegate,table-granule = <6
 fn a_disk_behind_tables_with_other_pages() {
     let wish = Wish {
         overlays: vec![Template::text("granule", GRANULE)],
-        ..Wish::new(NAME, "nvme_copy,nvme_off,nvme_on,nvme_copy,intx:nvme")
+        ..Wish::new(NAME, "nvme_copy,nvme_release,nvme_take,nvme_copy,intx:nvme")
     };
     let outcome = ok(disk::run(wish, &dir(NAME), LIMIT));
     assert!(outcome.good(), "{}", outcome.console());
