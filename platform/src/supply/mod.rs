@@ -131,6 +131,9 @@ pub enum SupplyError {
     Unbalanced,
 }
 
+/// Why whatever failed as [`SupplyError::may_pass`] says is asked again.
+pub const NO_ANSWER: &str = "its firmware does not answer yet";
+
 impl SupplyError {
     /// Whether asking again later may help: nobody has answered yet, or those
     /// who did had no time.

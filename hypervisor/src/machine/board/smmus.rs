@@ -9,7 +9,7 @@ use pgtable::Stale;
 use platform::config::{Plan, SmmuConfig as Wish};
 use platform::facts::{self, Board, SmmuModel, StreamId};
 use platform::probe::Probed;
-use platform::supply::{OpenError, Suppliers};
+use platform::supply::{NO_ANSWER, OpenError, Suppliers};
 use platform::tree::{NodeId, Tree};
 use smmu::power::{Delays, State};
 use smmu::{DmaMemory, Fault, IpaRange, Limits, Smmu, SmmuConfig, TbuConfig};
@@ -225,7 +225,7 @@ impl<'a> Start<'a> {
                 self.keep(unit);
                 Probed::Ready
             }
-            Err(Unready::Later) => Probed::NotYet("its firmware does not answer yet"),
+            Err(Unready::Later) => Probed::NotYet(NO_ANSWER),
             Err(Unready::Never(why)) => {
                 log::error!("{}: {why}: its masters are given to nobody", facts.path);
                 Probed::Failed(SAID)

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use platform::config::Plan;
 use platform::facts::Board;
 use platform::probe::{Entry, Graph, Probed, Role, State, graph_of};
-use platform::supply::{OpenError, Suppliers, SupplyError};
+use platform::supply::{NO_ANSWER, OpenError, Suppliers};
 use platform::tree::Tree;
 
 use crate::arch::timer;
@@ -219,16 +219,13 @@ fn probe(
         Role::Tbu(smmu, index) => start.tbu(smmu, index),
         Role::PciHost(_) => match supplies::power(suppliers, tree, entry.node) {
             Ok(()) => Probed::Ready,
-            Err(OpenError::Firmware(SupplyError::Timeout(_))) => Probed::NotYet(NO_ANSWER),
+            Err(OpenError::Firmware(error)) if error.may_pass() => Probed::NotYet(NO_ANSWER),
             Err(_) => Probed::Failed("a clock or power domain of it does not come on"),
         },
         // Nothing of their own: they stand or fall with what they need.
         Role::Master(..) => Probed::Ready,
     }
 }
-
-/// Why an SMMU or a host bridge is asked again.
-const NO_ANSWER: &str = "its firmware does not answer yet";
 
 fn pause() {
     let end = timer::now_ns().saturating_add(PAUSE_NS);

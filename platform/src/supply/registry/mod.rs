@@ -8,7 +8,7 @@ use super::fixed::Fixed;
 use super::gpio::Bank;
 use super::qcom;
 use super::scmi::Channel;
-use super::{Counted, SupplyError, Switch};
+use super::{Counted, NO_ANSWER, SupplyError, Switch};
 use crate::facts::reference::{CLOCKS, supplies};
 use crate::facts::{Conduit, Supply};
 use crate::mmio::Mmio;
@@ -264,9 +264,7 @@ impl<E: Environment> Suppliers<E> {
         };
         match result {
             Ok(()) => Probed::Ready,
-            Err(OpenError::Firmware(error)) if error.may_pass() => {
-                Probed::NotYet("its firmware does not answer yet")
-            }
+            Err(OpenError::Firmware(error)) if error.may_pass() => Probed::NotYet(NO_ANSWER),
             Err(OpenError::Old(_)) => Probed::Failed("its firmware is too old"),
             Err(OpenError::Firmware(_)) => Probed::Failed("its firmware refuses"),
             Err(OpenError::Property(name)) => Probed::Failed(name),
